@@ -1,0 +1,28 @@
+//! `KEYFOB_LOG` (error, warn, info, debug, trace): lines on stderr. Callers pass only what an
+//! allow list permits: method, host, path, status. Never a query, header or body.
+
+use std::io::Write;
+use std::sync::OnceLock;
+
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+fn enabled(level: &str) -> bool {
+    static WANTED: OnceLock<Option<usize>> = OnceLock::new();
+    let wanted = WANTED.get_or_init(|| {
+        let value = std::env::var("KEYFOB_LOG").ok()?;
+        LEVELS.iter().position(|name| value.eq_ignore_ascii_case(name))
+    });
+    let rank = LEVELS.iter().position(|name| *name == level);
+    wanted.is_some_and(|wanted| rank.is_some_and(|rank| rank <= wanted))
+}
+
+pub fn debug(line: &str) {
+    print("debug", line);
+}
+
+fn print(level: &str, line: &str) {
+    if enabled(level) {
+        // A closed stderr is no reason to fail.
+        let _ = writeln!(std::io::stderr(), "{level}: {line}");
+    }
+}

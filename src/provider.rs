@@ -1,0 +1,460 @@
+//! A provider is a row of data. Built-in, user-made and discovered providers are the
+//! same type, and nothing downstream can tell them apart.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+
+const BUILT_IN: &str = include_str!("providers.json");
+
+/// One provider. Field names are the keys of `providers.json`, of `providers.NAME` in
+/// config.json and of `provider list --json`. URLs are absolute; times are dates.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Provider {
+    pub id: String,
+    #[serde(default)]
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    #[serde(default)]
+    pub ways: Vec<Way>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// A secret that a vendor publishes in its own open client, in parts to be joined, so
+    /// that scanners for leaked keys stay quiet. A user's own secret never stands in a row.
+    #[serde(default, skip_serializing)]
+    pub client_secret: Vec<String>,
+    /// The vendor has no client for everyone: each user brings a client id and secret.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own_client: bool,
+    #[serde(default)]
+    pub client_auth: ClientAuth,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorize_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub userinfo_url: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub userinfo_headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Named sets of scopes for `--access-tier`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub access_tiers: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    pub redirect: Redirect,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub authorize_params: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub token_params: BTreeMap<String, String>,
+    #[serde(default)]
+    pub token_body: Body,
+    #[serde(default)]
+    pub revoke_body: Body,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quirks: Vec<Quirk>,
+    /// Error codes of a refresh that mean "sign in again", beside `invalid_grant`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<String>,
+    /// Any 401 to a refresh means "sign in again".
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refresh_401_is_final: bool,
+    /// The issuer promises `iss` in each callback (RFC 9207), so a missing one is an attack.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub iss_in_callback: bool,
+    #[serde(default)]
+    pub identity: IdentityPaths,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_assist: Option<CodeAssist>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<Api>,
+    /// Variables from which the provider's own tools read a key, first one set wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    pub terms: Option<Terms>,
+    /// Where a person ends the sign-in by hand when no revocation endpoint is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_page: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<String>,
+    /// Keys of a user's row that mean nothing; named in a warning, then dropped.
+    #[serde(flatten, skip_serializing)]
+    unknown: Map<String, Value>,
+}
+
+/// How one can get in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    Browser,
+}
+
+impl Way {
+    /// As `provider list` writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Way::Browser => "browser",
+        }
+    }
+}
+
+/// Client authentication at the token endpoint, RFC 6749 section 2.3.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// The secret in an Authorization header.
+    Basic,
+    /// A public client: only `client_id` in the body.
+    #[default]
+    None,
+    /// `client_id` and `client_secret` in the body.
+    Post,
+}
+
+/// How a token or revocation request is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    #[default]
+    Form,
+    Json,
+}
+
+/// A named departure from the RFCs, each handled in one place of `protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quirk {
+    /// The token endpoint wants `state` beside `code`.
+    StateInTokenRequest,
+}
+
+/// The registered redirect: a loopback host and path, with fixed ports or (empty) any port.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Redirect {
+    #[serde(default = "loopback_host")]
+    pub host: String,
+    #[serde(default = "callback_path")]
+    pub path: String,
+    #[serde(default)]
+    pub ports: Vec<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosted: Option<HostedPage>,
+}
+
+/// A page of the provider that shows the code, for people whose browser is elsewhere.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct HostedPage {
+    pub url: String,
+    pub shows: Shows,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shows {
+    Code,
+    /// `code#state`
+    CodeAndState,
+}
+
+/// JSON pointers (RFC 6901) into `{"id_token": claims, "access_token": claims,
+/// "answer": token answer, "userinfo": object}`; the first that finds a string wins.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct IdentityPaths {
+    #[serde(default = "email_paths")]
+    pub email: Vec<String>,
+    #[serde(default = "subject_paths")]
+    pub subject: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub organization: Vec<String>,
+    /// Further facts, kept in the account's `extra` under these names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// Google Code Assist: which project a sign-in works in is asked for after it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CodeAssist {
+    /// Bases tried in order, each ending in the API version.
+    pub urls: Vec<String>,
+    pub ide_type: String,
+    /// Whether an account without a project is signed up for one.
+    pub onboard: bool,
+}
+
+/// Where the credential is used.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Api {
+    pub base: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Header name to the key of the account's `extra` that fills it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra_headers: BTreeMap<String, String>,
+}
+
+/// The provider's published rule on sign-ins from other tools (CLI.md section 9).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Terms {
+    pub note: String,
+    pub url: String,
+    pub checked: String,
+    #[serde(default)]
+    pub permitted: Vec<String>,
+}
+
+impl Default for Redirect {
+    fn default() -> Redirect {
+        Redirect { host: loopback_host(), path: callback_path(), ports: Vec::new(), hosted: None }
+    }
+}
+
+impl Default for IdentityPaths {
+    fn default() -> IdentityPaths {
+        IdentityPaths {
+            email: email_paths(),
+            subject: subject_paths(),
+            organization: Vec::new(),
+            extra: BTreeMap::new(),
+        }
+    }
+}
+
+fn loopback_host() -> String {
+    "127.0.0.1".to_owned()
+}
+
+fn callback_path() -> String {
+    "/callback".to_owned()
+}
+
+fn email_paths() -> Vec<String> {
+    vec!["/id_token/email".to_owned(), "/userinfo/email".to_owned()]
+}
+
+fn subject_paths() -> Vec<String> {
+    vec!["/id_token/sub".to_owned(), "/userinfo/sub".to_owned()]
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Provider {
+    /// A row with nothing but its name, to be filled by flags or by discovery.
+    pub fn named(id: &str) -> Result<Provider> {
+        Provider::from_value(id, Value::Object(Map::new()))
+    }
+
+    fn from_value(id: &str, mut row: Value) -> Result<Provider> {
+        if let Value::Object(keys) = &mut row {
+            keys.insert("id".to_owned(), Value::String(id.to_owned()));
+        }
+        serde_json::from_value(row).map_err(|e| {
+            Error::failed(format!("the row of provider {id} is wrong: {e}"))
+                .or_try(format!("keyfob provider remove {id}"))
+        })
+    }
+
+    pub fn published_secret(&self) -> Option<Secret> {
+        (!self.client_secret.is_empty()).then(|| Secret::new(self.client_secret.concat()))
+    }
+
+    pub fn has_quirk(&self, quirk: Quirk) -> bool {
+        self.quirks.contains(&quirk)
+    }
+
+    /// The endpoint, or an error that names the missing key.
+    pub fn need<'a>(&'a self, url: &'a Option<String>, key: &str) -> Result<&'a str> {
+        url.as_deref().ok_or_else(|| {
+            Error::failed(format!("provider {} has no {key}", self.id))
+                .or_try(format!("keyfob provider show {}", self.id))
+        })
+    }
+}
+
+/// Where a row comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    BuiltIn,
+    Config,
+}
+
+/// All rows: the built-in ones, overlaid key by key by `providers` of config.json.
+/// Nothing is parsed before the first question.
+pub struct Providers {
+    overlay: Box<dyn Fn() -> Result<Map<String, Value>>>,
+    rows: OnceCell<Vec<(Provider, Origin)>>,
+    warn: fn(&str),
+}
+
+impl Providers {
+    /// `overlay` reads the `providers` object of config.json; `warn` tells of unknown keys.
+    pub fn new(
+        overlay: impl Fn() -> Result<Map<String, Value>> + 'static,
+        warn: fn(&str),
+    ) -> Providers {
+        Providers { overlay: Box::new(overlay), rows: OnceCell::new(), warn }
+    }
+
+    /// Every row, sorted by id.
+    pub fn all(&self) -> Result<&[(Provider, Origin)]> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(rows);
+        }
+        let rows = assemble((self.overlay)()?, self.warn)?;
+        Ok(self.rows.get_or_init(|| rows))
+    }
+
+    /// By id, else by alias.
+    pub fn find(&self, name: &str) -> Result<Option<&Provider>> {
+        let rows = self.all()?;
+        let by_id = rows.iter().find(|(row, _)| row.id == name);
+        let found =
+            by_id.or_else(|| rows.iter().find(|(r, _)| r.aliases.iter().any(|a| a == name)));
+        Ok(found.map(|(row, _)| row))
+    }
+
+    /// Like `find`; an unknown name is an error that shows the way to the list.
+    pub fn get(&self, name: &str) -> Result<&Provider> {
+        self.find(name)?.ok_or_else(|| Error::Usage {
+            what: format!("no provider is called {name}"),
+            next: Some("keyfob provider list".to_owned()),
+        })
+    }
+}
+
+fn built_in() -> Result<Vec<Value>> {
+    serde_json::from_str(BUILT_IN).map_err(|e| Error::failed(format!("the built-in table: {e}")))
+}
+
+/// Whether the name belongs to a built-in row, as id or as alias.
+pub fn is_built_in(name: &str) -> bool {
+    let names = |row: &Value| {
+        row["id"] == name
+            || row["aliases"].as_array().is_some_and(|all| all.iter().any(|a| a == name))
+    };
+    built_in().is_ok_and(|rows| rows.iter().any(names))
+}
+
+fn assemble(mut overlay: Map<String, Value>, warn: fn(&str)) -> Result<Vec<(Provider, Origin)>> {
+    let mut rows = Vec::new();
+    for mut row in built_in()? {
+        let id = row["id"].as_str().unwrap_or_default().to_owned();
+        if let Some(changes) = overlay.remove(&id) {
+            merge(&mut row, changes);
+        }
+        rows.push((Provider::from_value(&id, row)?, Origin::BuiltIn));
+    }
+    for (id, row) in overlay {
+        rows.push((Provider::from_value(&id, row)?, Origin::Config));
+    }
+    for (row, _) in &mut rows {
+        // `provider list --json` adds this key, and its output may be pasted back.
+        row.unknown.remove("origin");
+        for key in std::mem::take(&mut row.unknown).keys() {
+            warn(&format!("config.json: providers.{} has an unknown key {key}", row.id));
+        }
+    }
+    rows.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+    Ok(rows)
+}
+
+/// Objects merge key by key, at any depth; everything else is replaced.
+fn merge(base: &mut Value, changes: Value) {
+    match (base, changes) {
+        (Value::Object(base), Value::Object(changes)) => {
+            for (key, value) in changes {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, changes) => *base = changes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn table(overlay: Value) -> Providers {
+        let overlay = overlay.as_object().cloned().unwrap_or_default();
+        Providers::new(move || Ok(overlay.clone()), |_| ())
+    }
+
+    #[test]
+    fn built_in_rows_are_sound() {
+        let rows = assemble(Map::new(), |text| panic!("{text}")).expect("rows parse");
+        let ids: Vec<_> = rows.iter().map(|(row, _)| row.id.clone()).collect();
+        let file_order: Vec<_> =
+            built_in().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(ids, file_order, "providers.json is sorted by id");
+        let mut names = Vec::new();
+        for (row, _) in &rows {
+            names.push(row.id.clone());
+            names.extend(row.aliases.clone());
+            lint(row);
+        }
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count, "ids and aliases are unique");
+    }
+
+    fn lint(row: &Provider) {
+        let id = &row.id;
+        assert!(!row.title.is_empty() && !row.ways.is_empty(), "{id}: title and a way in");
+        assert!(!row.sources.is_empty() && row.checked.is_some(), "{id}: source and date");
+        let urls = serde_json::to_string(row).unwrap();
+        assert!(!urls.contains("http://"), "{id}: https everywhere");
+        for way in &row.ways {
+            match way {
+                Way::Browser => {
+                    assert!(row.authorize_url.is_some() && row.token_url.is_some(), "{id}");
+                    assert!(row.client_id.is_some() || row.own_client, "{id}: a client");
+                    assert!(!row.scopes.is_empty(), "{id}: scopes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_is_overridden_key_by_key() {
+        let url = "http://127.0.0.1:1/token";
+        let providers = table(json!({"claude": {"token_url": url, "redirect": {"path": "/x"}}}));
+        let row = providers.get("anthropic").unwrap();
+        assert_eq!(row.token_url.as_deref(), Some(url));
+        assert_eq!(row.redirect.path, "/x");
+        assert_eq!(row.redirect.host, "localhost", "the rest of the object stays");
+    }
+
+    #[test]
+    fn a_users_row_stands_beside_the_built_in_ones() {
+        let providers = table(json!({"mine": {"issuer": "https://id.example"}}));
+        assert_eq!(providers.get("mine").unwrap().redirect.host, "127.0.0.1");
+        assert_eq!(providers.get("nobody").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn published_secrets_are_joined_and_never_listed() {
+        let providers = table(json!({}));
+        let row = providers.get("gemini").unwrap();
+        assert!(row.published_secret().unwrap().expose().len() > 30);
+        assert!(!serde_json::to_string(row).unwrap().contains("client_secret"));
+    }
+}
