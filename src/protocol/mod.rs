@@ -1,0 +1,17 @@
+//! OAuth on the wire: values in, requests and values out.
+//! No file, socket, environment, clock or randomness: every function here is a table row away
+//! from its test. The request and response types are the plain ones that ureq re-exports.
+
+pub mod attach;
+pub mod authorize;
+pub mod callback;
+pub mod code_assist;
+pub mod discovery;
+pub mod form;
+pub mod identity;
+pub mod jwt;
+pub mod oauth_error;
+pub mod pkce;
+pub mod request;
+pub mod revoke;
+pub mod token;
