@@ -1,0 +1,359 @@
+//! The only door to `$KEYFOB_HOME` (CLI.md section 2): where things are, and what is done to them.
+//! Nothing is cached; every write is a whole file, 0600 from creation, and on disk when it returns.
+//! Missing, unreadable and damaged are three different answers, and never one.
+
+mod account_file;
+mod config_file;
+mod file;
+mod lock;
+mod pending_file;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::account::{Account, AccountId};
+use crate::error::{Error, Result};
+use crate::pending::PendingLogin;
+use crate::text;
+use crate::time::Timestamp;
+
+pub use config_file::Config;
+pub use file::Reservation;
+pub use lock::AccountLock;
+
+/// Room for the largest answer of tokens that makes sense, reserved before they are asked for.
+const ACCOUNT_SPACE_BYTES: usize = 64 * 1024;
+/// A temp file without a lock to tell its owner is swept after this age.
+const TEMP_AGE: Duration = Duration::from_secs(600);
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+pub struct Store {
+    home: PathBuf,
+}
+
+/// What lies where an account should be.
+pub enum Found {
+    Account(Box<Account>),
+    /// There are bytes, and they are no account; the text says why.
+    Damaged(String),
+    Missing,
+}
+
+/// A pending login taken out of circulation: nobody else can finish it.
+pub struct Claimed {
+    pub login: PendingLogin,
+    path: PathBuf,
+}
+
+impl Store {
+    /// `$KEYFOB_HOME`, else `$XDG_CONFIG_HOME/keyfob`, else the platform's config folder. Touches
+    /// no file.
+    pub fn open() -> Result<Store> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let home = match (set("KEYFOB_HOME"), set("XDG_CONFIG_HOME")) {
+            (Some(home), _) => PathBuf::from(home),
+            (None, Some(config)) => PathBuf::from(config).join("keyfob"),
+            (None, None) => dirs::config_dir()
+                .ok_or_else(|| Error::usage("no home folder is known: set KEYFOB_HOME"))?
+                .join("keyfob"),
+        };
+        let home = std::path::absolute(&home).map_err(|e| file::io_error(&home, "find", &e))?;
+        Ok(Store { home })
+    }
+
+    // ---- accounts
+
+    pub fn account_path(&self, id: &AccountId) -> PathBuf {
+        self.account_folder(&id.provider).join(format!("{}.json", text::file_name(&id.account)))
+    }
+
+    fn account_folder(&self, provider: &str) -> PathBuf {
+        self.home.join("accounts").join(provider)
+    }
+
+    fn lock_path(&self, id: &AccountId) -> PathBuf {
+        self.account_path(id).with_extension("lock")
+    }
+
+    /// The names under one provider, sorted; empty when there are none.
+    pub fn accounts(&self, provider: &str) -> Result<Vec<AccountId>> {
+        let names = file_names(&self.account_folder(provider))?;
+        let mut accounts: Vec<_> = names
+            .iter()
+            .filter_map(|name| text::from_file_name(name.strip_suffix(".json")?))
+            .map(|account| AccountId { provider: provider.to_owned(), account })
+            .collect();
+        accounts.sort();
+        Ok(accounts)
+    }
+
+    /// Every account of every provider, sorted.
+    pub fn all_accounts(&self) -> Result<Vec<AccountId>> {
+        let mut providers = file_names(&self.home.join("accounts"))?;
+        providers.sort();
+        let mut all = Vec::new();
+        for provider in providers.iter().filter(|name| crate::account::is_provider_name(name)) {
+            all.extend(self.accounts(provider)?);
+        }
+        Ok(all)
+    }
+
+    /// What lies at the account's place. Err: it cannot be read (mode, owner, symlink, I/O).
+    pub fn find_account(&self, id: &AccountId) -> Result<Found> {
+        let Some(bytes) = file::read(&self.account_path(id))? else { return Ok(Found::Missing) };
+        Ok(match account_file::parse(id, &bytes) {
+            Ok(account) => Found::Account(Box::new(account)),
+            Err(why) => Found::Damaged(why),
+        })
+    }
+
+    /// The account, or None; a damaged file is an error that names it.
+    pub fn read_account(&self, id: &AccountId) -> Result<Option<Account>> {
+        match self.find_account(id)? {
+            Found::Account(account) => Ok(Some(*account)),
+            Found::Missing => Ok(None),
+            Found::Damaged(why) => {
+                let path = self.account_path(id);
+                Err(Error::store(&path, "use", format!("{why}; the file is left as it is"))
+                    .or_try(id.login_command()))
+            }
+        }
+    }
+
+    /// Space for the account's next content, taken before the request that spends its token.
+    pub fn reserve_account(&self, id: &AccountId) -> Result<Reservation> {
+        Reservation::new(&self.account_path(id), ACCOUNT_SPACE_BYTES)
+    }
+
+    /// Writes into reserved space. The caller holds the account's lock.
+    pub fn write_account(&self, account: &Account, mut space: Reservation) -> Result<PathBuf> {
+        let path = self.account_path(&account.id);
+        let bytes = account_file::render(account).map_err(|e| Error::store(&path, "write", e))?;
+        space.rename_to(&path);
+        space.write(&bytes)?;
+        Ok(path)
+    }
+
+    /// Renames a damaged account file so that a login can take its place; returns the new name.
+    pub fn set_aside(&self, id: &AccountId, now: Timestamp) -> Result<PathBuf> {
+        let path = self.account_path(id);
+        let aside = path.with_extension(format!("json.damaged-{}", now.0));
+        fs::rename(&path, &aside).map_err(|e| file::io_error(&path, "set aside", &e))?;
+        Ok(aside)
+    }
+
+    /// Deletes the account's file; false when there was none.
+    pub fn remove_account(&self, id: &AccountId) -> Result<bool> {
+        remove(&self.account_path(id))
+    }
+
+    /// The account's lock if it is free now.
+    pub fn try_lock(&self, id: &AccountId) -> Result<Option<AccountLock>> {
+        lock::try_lock(&self.lock_path(id))
+    }
+
+    /// The account's lock, waited for.
+    pub fn lock_account(&self, id: &AccountId, limit: Duration) -> Result<AccountLock> {
+        wait_for_lock(&self.lock_path(id), limit)
+    }
+
+    /// The error for a lock that was not had in time; it names the holder where known.
+    pub fn lock_timeout(&self, id: &AccountId, limit: Duration) -> Error {
+        lock_timeout(&self.lock_path(id), limit)
+    }
+
+    // ---- logins under way
+
+    fn pending_path(&self, login_id: &str) -> PathBuf {
+        self.home.join("pending").join(format!("{login_id}.json"))
+    }
+
+    pub fn write_pending(&self, pending: &PendingLogin) -> Result<()> {
+        let path = self.pending_path(&pending.login_id);
+        let bytes = pending_file::render(pending).map_err(|e| Error::store(&path, "write", e))?;
+        file::write(&path, &bytes)
+    }
+
+    /// The login under way with this id, expired or not.
+    pub fn find_pending(&self, login_id: &str) -> Result<Option<PendingLogin>> {
+        if !is_login_id(login_id) {
+            return Ok(None);
+        }
+        let bytes = file::read(&self.pending_path(login_id))?;
+        Ok(bytes.and_then(|bytes| pending_file::parse(&bytes)))
+    }
+
+    /// All logins under way that have not expired, oldest first.
+    pub fn pending(&self, now: Timestamp) -> Result<Vec<PendingLogin>> {
+        let mut all = Vec::new();
+        for name in file_names(&self.home.join("pending"))? {
+            if let Some(login_id) = name.strip_suffix(".json") {
+                all.extend(self.find_pending(login_id)?.filter(|login| login.expires_at > now));
+            }
+        }
+        all.sort_by_key(|login| login.started_at);
+        Ok(all)
+    }
+
+    /// Takes the login out of circulation by a rename, which only one process can win. None:
+    /// somebody else was first, or it is gone.
+    pub fn claim_pending(&self, login_id: &str) -> Result<Option<Claimed>> {
+        let Some(login) = self.find_pending(login_id)? else { return Ok(None) };
+        let from = self.pending_path(login_id);
+        let path = from.with_extension("claimed");
+        match fs::rename(&from, &path) {
+            Ok(()) => Ok(Some(Claimed { login, path })),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(file::io_error(&from, "claim", &e)),
+        }
+    }
+
+    /// Whether the login still waits for somebody to finish it, or is being finished.
+    pub fn is_under_way(&self, login_id: &str) -> bool {
+        let path = self.pending_path(login_id);
+        path.exists() || path.with_extension("claimed").exists()
+    }
+
+    /// Puts a claimed login back: its code was not spent.
+    pub fn release(&self, claimed: Claimed) -> Result<()> {
+        let path = self.pending_path(&claimed.login.login_id);
+        fs::rename(&claimed.path, &path).map_err(|e| file::io_error(&path, "write", &e))
+    }
+
+    /// The claimed login is over.
+    pub fn drop_claimed(&self, claimed: Claimed) -> Result<()> {
+        remove(&claimed.path).map(|_| ())
+    }
+
+    /// Removes a login under way; false when there was none.
+    pub fn cancel_pending(&self, login_id: &str) -> Result<bool> {
+        if !is_login_id(login_id) {
+            return Ok(false);
+        }
+        remove(&self.pending_path(login_id))
+    }
+
+    /// Removes what is stale: expired logins, claims and temp files of processes that died.
+    /// Errors are of no interest: the next login sweeps again.
+    pub fn sweep(&self, now: Timestamp) {
+        let folder = self.home.join("pending");
+        for name in file_names(&folder).unwrap_or_default() {
+            let path = folder.join(&name);
+            let is_over = match file::read(&path) {
+                Ok(Some(_)) if name.contains(file::TEMP_MARK) => is_old(&path),
+                Ok(Some(bytes)) => {
+                    let login = pending_file::parse(&bytes);
+                    login.map_or_else(|| is_old(&path), |login| login.expires_at <= now)
+                }
+                Ok(None) | Err(_) => false,
+            };
+            if is_over {
+                let _ = fs::remove_file(&path);
+            }
+        }
+        self.sweep_accounts();
+    }
+
+    /// A temp file of an account is nobody's once the account's lock is free.
+    fn sweep_accounts(&self) {
+        let accounts = self.home.join("accounts");
+        let providers = file_names(&accounts).unwrap_or_default();
+        for folder in std::iter::once(self.home.clone())
+            .chain(providers.iter().map(|provider| accounts.join(provider)))
+        {
+            for name in file_names(&folder).unwrap_or_default() {
+                let Some((data_name, _)) = name.split_once(file::TEMP_MARK) else { continue };
+                let data = folder.join(data_name);
+                let lock = data.with_extension("lock");
+                let owner_died = !lock::is_off()
+                    && lock.exists()
+                    && matches!(lock::try_lock(&lock), Ok(Some(_)));
+                let path = folder.join(&name);
+                if owner_died || is_old(&path) {
+                    let _ = fs::remove_file(&path);
+                }
+            }
+        }
+    }
+
+    // ---- settings
+
+    pub fn config_path(&self) -> PathBuf {
+        self.home.join("config.json")
+    }
+
+    /// The settings; a missing file is an empty one.
+    pub fn config(&self) -> Result<Config> {
+        let path = self.config_path();
+        let Some(bytes) = file::read(&path)? else { return Ok(Config::default()) };
+        Config::parse(&bytes).map_err(|why| Error::store(&path, "use", why))
+    }
+
+    /// Reads, changes and writes the settings under a lock, so that two commands lose nothing.
+    pub fn change_config(&self, change: impl FnOnce(&mut Config)) -> Result<()> {
+        let path = self.config_path();
+        let _lock = wait_for_lock(&path.with_extension("lock"), Duration::from_secs(10))?;
+        let mut config = self.config()?;
+        change(&mut config);
+        let bytes = config.render().map_err(|e| Error::store(&path, "write", e))?;
+        file::write(&path, &bytes)
+    }
+}
+
+fn wait_for_lock(path: &Path, limit: Duration) -> Result<AccountLock> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(lock) = lock::try_lock(path)? {
+            return Ok(lock);
+        }
+        if Instant::now() >= deadline {
+            return Err(lock_timeout(path, limit));
+        }
+        std::thread::sleep(LOCK_POLL);
+    }
+}
+
+fn lock_timeout(path: &Path, limit: Duration) -> Error {
+    let holder = match lock::holder(path) {
+        Some(pid) => format!("process {pid} holds it"),
+        None => "another process holds it".to_owned(),
+    };
+    Error::store(path, "lock", format!("{holder} since more than {} s", limit.as_secs()))
+}
+
+/// Ids come from the command line too, and become file names.
+fn is_login_id(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn remove(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => {
+            file::sync_folder(path).map(|()| true).map_err(|e| file::io_error(path, "remove", &e))
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(file::io_error(path, "remove", &e)),
+    }
+}
+
+/// The names in a folder; a missing folder is an empty one.
+fn file_names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(file::io_error(folder, "read", &e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| file::io_error(folder, "read", &e))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+fn is_old(path: &Path) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > TEMP_AGE))
+}
