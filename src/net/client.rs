@@ -1,0 +1,203 @@
+//! The one way out: short requests whose answers may be secrets.
+
+use std::env;
+use std::io::Read;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use ureq::Agent;
+use ureq::http::{HeaderMap, Method, Request, Response, Uri, header};
+use ureq::tls::TlsConfig;
+
+use crate::endpoint::check;
+use crate::error::{Error, Result};
+use crate::net::failure::Attempt;
+use crate::net::{ca, proxy};
+use crate::secret::Secret;
+use crate::text::harmless;
+use crate::time::Timestamp;
+
+const USER_AGENT: &str = concat!("keyfob/", env!("CARGO_PKG_VERSION"));
+const CONNECT_TIMEOUT_S: u64 = 10;
+const BODY_LIMIT_BYTES: u64 = 1024 * 1024;
+
+/// What a server answered, whatever its status. `content_type` is lower case and without
+/// parameters, `body` lossy UTF-8; `too_long` says that the body
+/// of an error answer was cut at 1 MiB.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub content_type: String,
+    pub retry_after_s: Option<u64>,
+    pub body: Secret,
+    pub too_long: bool,
+}
+
+/// Making one opens nothing and reads nothing: each agent is built at its first use.
+/// http is only ever loopback, so it needs neither certificates nor a proxy.
+pub struct Client {
+    timeout_s: u64,
+    plain: OnceLock<Agent>,
+    direct: OnceLock<Agent>,
+    proxied: OnceLock<Agent>,
+}
+
+impl Client {
+    /// `timeout_s` bounds one request from the look-up of the name to the last byte.
+    pub fn new(timeout_s: u64) -> Client {
+        let (plain, direct, proxied) = Default::default();
+        Client { timeout_s, plain, direct, proxied }
+    }
+
+    /// One request with a small answer. Redirects are not followed and an error status is
+    /// no error. No answer, or half of one, is Temporary; a server that cannot be trusted
+    /// is Failed; a good answer above 1 MiB is Unreadable.
+    pub fn send(&self, request: Request<Secret>) -> Result<Reply> {
+        check("address", &request.uri().to_string())?;
+        let uri = request.uri().clone();
+        let method = request.method().clone();
+        let choice = proxy::choose(&uri, |name| {
+            env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })?;
+        let host = uri.authority().map_or_else(String::new, ToString::to_string);
+        let proxied_by = choice.as_ref().map(|choice| choice.variable);
+        let agent = self.agent(&uri, choice.map(|choice| choice.proxy))?;
+        let outcome = run(agent, request).and_then(reply);
+        let line = format!("{method} {host}{}", harmless(uri.path(), 200));
+        match outcome {
+            Ok(reply) => {
+                crate::log::debug(&format!("{line} -> {}", reply.status));
+                if reply.too_long && reply.status < 400 {
+                    return Err(Error::Unreadable { from: host, what: "more than 1 MiB".into() });
+                }
+                Ok(reply)
+            }
+            Err(error) => {
+                crate::log::debug(&format!("{line} -> no answer"));
+                let timeout_s = self.timeout_s;
+                Err(Attempt { host: &host, proxied_by, timeout_s }.explain(error))
+            }
+        }
+    }
+
+    fn agent(&self, uri: &Uri, proxy: Option<ureq::Proxy>) -> Result<&Agent> {
+        let is_https = uri.scheme_str() == Some("https");
+        let slot = match (&proxy, is_https) {
+            (Some(_), _) => &self.proxied,
+            (None, true) => &self.direct,
+            (None, false) => &self.plain,
+        };
+        if let Some(agent) = slot.get() {
+            return Ok(agent);
+        }
+        let mut tls = TlsConfig::builder();
+        if is_https {
+            tls = tls.root_certs(ca::roots(|name| env::var_os(name))?);
+        }
+        // ureq sets no timeout of its own, reads the proxy variables unless told otherwise,
+        // and makes an error of an error status.
+        let config = Agent::config_builder()
+            .accept("application/json")
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(proxy)
+            .timeout_connect(Some(Duration::from_secs(self.timeout_s.min(CONNECT_TIMEOUT_S))))
+            .timeout_global(Some(Duration::from_secs(self.timeout_s)))
+            .tls_config(tls.build())
+            .user_agent(USER_AGENT)
+            .build();
+        Ok(slot.get_or_init(|| config.new_agent()))
+    }
+}
+
+/// A request without a body must say so, or ureq refuses it for GET.
+fn run(
+    agent: &Agent,
+    request: Request<Secret>,
+) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
+    let (mut parts, body) = request.into_parts();
+    for value in parts.headers.values_mut() {
+        value.set_sensitive(true);
+    }
+    let carries_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+    if carries_body || !body.is_empty() {
+        agent.run(Request::from_parts(parts, body.expose()))
+    } else {
+        agent.run(Request::from_parts(parts, ()))
+    }
+}
+
+/// Reads to the end or just past the limit; ureq's own limit counts wire bytes.
+fn reply(response: Response<ureq::Body>) -> std::result::Result<Reply, ureq::Error> {
+    let (parts, body) = response.into_parts();
+    let mut bytes = Vec::new();
+    body.into_reader().take(BODY_LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
+    let too_long = bytes.len() as u64 > BODY_LIMIT_BYTES;
+    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let media_type = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next());
+    Ok(Reply {
+        status: parts.status.as_u16(),
+        content_type: media_type.unwrap_or_default().trim().to_ascii_lowercase(),
+        retry_after_s: retry_after_s(&parts.headers),
+        body: Secret::new(String::from_utf8_lossy(&bytes)),
+        too_long,
+    })
+}
+
+/// Seconds, or an HTTP date measured from the answer's own Date, as the server's clock
+/// need not be ours (RFC 9110, 10.2.3). None if it makes no sense.
+fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let wait = text(header::RETRY_AFTER)?;
+    if !wait.is_empty() && wait.bytes().all(|b| b.is_ascii_digit()) {
+        return wait.parse().ok();
+    }
+    let distance_s = http_date(wait)?.since(http_date(text(header::DATE)?)?);
+    Some(u64::try_from(distance_s).unwrap_or(0))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that RFC 9110, 5.6.7 lets a server send.
+fn http_date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let words: Vec<&str> = text.split(' ').collect();
+    let [_, day, month, year, time, "GMT"] = words[..] else { return None };
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    Timestamp::parse(&format!("{year}-{month:02}-{day}T{time}Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for (wait, date, seconds) in [
+            ("120", None, Some(120)),
+            (" 0 ", None, Some(0)),
+            ("-1", None, None),
+            ("+5", None, None),
+            ("1.5", None, None),
+            ("", None, None),
+            ("soon", Some(date), None),
+            ("99999999999999999999999", None, None),
+            ("Sun, 06 Nov 1994 08:51:37 GMT", Some(date), Some(120)),
+            ("Mon, 07 Nov 1994 08:49:37 GMT", Some(date), Some(86_400)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(date), Some(0)),
+            ("Sun, 06 Nov 1994 08:51:37 GMT", None, None),
+            ("Sun, 06 Nov 1994 08:51:37 GMT", Some("now"), None),
+            ("Sun, 06 Nov 1994 08:51:37 CET", Some(date), None),
+            ("Sun, 06 Xyz 1994 08:51:37 GMT", Some(date), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, wait.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(header::DATE, date.parse().unwrap());
+            }
+            assert_eq!(retry_after_s(&headers), seconds, "{wait}");
+        }
+        assert_eq!(retry_after_s(&HeaderMap::new()), None);
+    }
+}

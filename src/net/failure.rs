@@ -1,0 +1,119 @@
+//! What went wrong on the way to a server, in plain words. ureq's own texts may hold a URL
+//! with its query, so only texts known to be free of it are passed on.
+
+use std::io::{self, ErrorKind};
+
+use ureq::Timeout;
+
+use crate::error::Error;
+use crate::text::harmless;
+
+/// What a sentence needs to know about the request that failed.
+pub struct Attempt<'a> {
+    pub host: &'a str,
+    /// The variable that named the proxy, if one was used.
+    pub proxied_by: Option<&'static str>,
+    pub timeout_s: u64,
+}
+
+impl Attempt<'_> {
+    /// Temporary if another try may help, else Failed; Unreadable if it was no HTTP.
+    pub fn explain(&self, error: ureq::Error) -> Error {
+        match error {
+            ureq::Error::ConnectProxyFailed(reason) if reason.contains("407") => self.failed(
+                "the proxy wants another user name or password",
+                self.proxied_by.map(|name| format!("export {name}=http://USER:PASSWORD@HOST:PORT")),
+            ),
+            // Its text ends in the status twice, as 503/503.
+            ureq::Error::ConnectProxyFailed(reason) => {
+                self.unreachable(reason.split('/').next().unwrap_or_default())
+            }
+            ureq::Error::ConnectionFailed => self.unreachable("no connection"),
+            ureq::Error::HostNotFound => self.unreachable("its name cannot be resolved"),
+            ureq::Error::Io(error) => self.explain_io(&error),
+            ureq::Error::LargeResponseHeader(..) | ureq::Error::Protocol(_) => {
+                Error::Unreadable { from: self.place(), what: "no valid HTTP".into() }
+            }
+            ureq::Error::Rustls(error) => self.explain_tls(&error.to_string()),
+            ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                self.unreachable("no connection in time")
+            }
+            ureq::Error::Timeout(_) => self.out_of_time(),
+            ureq::Error::Tls(reason) => self.explain_tls(reason),
+            _ => self.failed("the request cannot be sent", None),
+        }
+    }
+
+    fn explain_io(&self, error: &io::Error) -> Error {
+        let text = error.to_string();
+        match error.kind() {
+            ErrorKind::ConnectionRefused => self.unreachable("connection refused"),
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
+                self.unreachable("the connection was reset")
+            }
+            ErrorKind::UnexpectedEof => {
+                self.unreachable("the connection was closed before the answer was complete")
+            }
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                self.unreachable("there is no route to it")
+            }
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => self.out_of_time(),
+            // rustls puts its errors into an io::Error of this kind.
+            ErrorKind::InvalidData
+                if self.proxied_by.is_none() || text.starts_with(CERTIFICATE_FAULT) =>
+            {
+                self.explain_tls(&text)
+            }
+            // getaddrinfo has no kind of its own in the standard library.
+            _ if text.starts_with("failed to lookup address information") => {
+                self.unreachable("its name cannot be resolved")
+            }
+            _ => self.unreachable(&harmless(&text, 200)),
+        }
+    }
+
+    fn explain_tls(&self, text: &str) -> Error {
+        let Some(fault) = text.strip_prefix(CERTIFICATE_FAULT) else {
+            return self.unreachable(&format!("TLS handshake: {}", harmless(text, 200)));
+        };
+        let host = self.host;
+        let (cause, next) = if fault == "UnknownIssuer" {
+            ("its certificate comes from an issuer unknown here", Some(SET_CA_FILE))
+        } else if fault.contains("expired") {
+            ("its certificate has expired, or this machine's clock is wrong", None)
+        } else if fault.contains("not valid yet") {
+            ("its certificate is not valid yet, or this machine's clock is wrong", None)
+        } else {
+            (fault, None)
+        };
+        Error::Failed {
+            what: format!("cannot trust {host}: {}", harmless(cause, 300)),
+            next: next.map(str::to_owned),
+        }
+    }
+
+    fn unreachable(&self, cause: &str) -> Error {
+        Error::temporary(format!("cannot reach {}: {cause}", self.place()))
+    }
+
+    fn failed(&self, cause: &str, next: Option<String>) -> Error {
+        Error::Failed { what: format!("cannot reach {}: {cause}", self.place()), next }
+    }
+
+    fn out_of_time(&self) -> Error {
+        let (place, timeout_s) = (self.place(), self.timeout_s);
+        Error::temporary(format!("{place} did not answer in full within {timeout_s} s"))
+    }
+
+    fn place(&self) -> String {
+        match self.proxied_by {
+            Some(variable) => format!("{} through the proxy of {variable}", self.host),
+            None => self.host.to_owned(),
+        }
+    }
+}
+
+const SET_CA_FILE: &str = "set KEYFOB_CA_FILE to your organisation's CA file";
+
+/// How rustls begins on every fault of a certificate (0.23, Display of its Error).
+const CERTIFICATE_FAULT: &str = "invalid peer certificate: ";
