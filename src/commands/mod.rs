@@ -1,0 +1,264 @@
+//! From argv to a command and to its exit code. Each file here is Args (doc comments are the help),
+//! the JSON shape, and `run`.
+
+mod login;
+mod logout;
+mod pending;
+mod provider;
+mod refresh;
+mod status;
+mod token;
+mod use_account;
+mod version;
+
+use std::fmt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use argh::FromArgs;
+use serde_json::json;
+
+use crate::account::{AccountId, AccountRef};
+use crate::error::{Error, Result};
+use crate::flows::fresh::Tools;
+use crate::net::client::Client;
+use crate::provider::Providers;
+use crate::store::Store;
+use crate::term;
+
+/// One request may take this long, unless `--timeout` says otherwise.
+const TIMEOUT_S: u64 = 30;
+
+/// Signs you in to AI providers and OAuth issuers, keeps one private file per
+/// account, and hands fresh tokens to scripts.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "keyfob login claude\nkeyfob login claude --no-browser\nkeyfob token claude",
+    example = "url=$(keyfob login claude --print-auth-url --accept-terms)\n\
+               pbpaste | ssh server keyfob login --callback-url -",
+    note = "State lives in $KEYFOB_HOME, else $XDG_CONFIG_HOME/keyfob.\n\
+            Other variables: BROWSER, NO_BROWSER, HTTPS_PROXY, NO_PROXY, KEYFOB_CA_FILE,\n\
+            SSL_CERT_FILE, KEYFOB_LOG=debug, KEYFOB_ACCOUNT_PROVIDER=ACCOUNT.",
+    error_code(0, "done"),
+    error_code(1, "failed"),
+    error_code(2, "usage, or a question would have been needed"),
+    error_code(3, "temporary: network, time-out, 5xx, 429"),
+    error_code(4, "sign-in needed"),
+    error_code(5, "a file of keyfob is unreadable, damaged, locked or cannot be written"),
+    error_code(6, "the pending login is unknown, expired, used, or still waiting"),
+    error_code(130, "interrupted")
+)]
+struct Top {
+    /// print the version
+    #[argh(switch, short = 'V')]
+    version: bool,
+
+    #[argh(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    Login(Box<login::Login>),
+    Logout(logout::Logout),
+    Pending(pending::Pending),
+    Provider(provider::ProviderArgs),
+    Refresh(refresh::Refresh),
+    Status(status::Status),
+    Token(token::Token),
+    Use(use_account::Use),
+    Version(version::Version),
+}
+
+/// What the commands share. Nothing is read or opened before it is needed.
+pub struct App {
+    pub client: Client,
+    pub providers: Providers,
+    pub store: Store,
+    timeout_s: u64,
+}
+
+impl App {
+    fn new(timeout_s: Option<u64>) -> Result<App> {
+        let timeout_s = timeout_s.unwrap_or(TIMEOUT_S).clamp(1, 3_600);
+        let store = Store::open()?;
+        let rows_of = Store::open()?;
+        Ok(App {
+            client: Client::new(timeout_s),
+            providers: Providers::new(move || Ok(rows_of.config()?.providers()), term::warn),
+            store,
+            timeout_s,
+        })
+    }
+
+    pub fn tools(&self) -> Tools<'_> {
+        Tools {
+            client: &self.client,
+            providers: &self.providers,
+            store: &self.store,
+            // Whoever holds the lock may be waiting for an answer as long as we would.
+            lock_limit: Duration::from_secs(self.timeout_s + 10),
+        }
+    }
+
+    /// Which account was meant: the name given, else `KEYFOB_ACCOUNT_<PROVIDER>`, else the default.
+    /// None: nobody is signed in to the provider. Neither the table of providers nor the settings
+    /// are read when the provider's folder holds one account.
+    pub fn account(&self, typed: &AccountRef) -> Result<Option<AccountId>> {
+        let mut provider = typed.provider.clone();
+        let mut accounts = self.store.accounts(&provider)?;
+        if accounts.is_empty() {
+            provider.clone_from(&self.providers.get(&typed.provider)?.id);
+            accounts = self.store.accounts(&provider)?;
+        }
+        if let Some(account) = typed.account.clone().or_else(|| chosen_by_variable(&provider)) {
+            return Ok(Some(AccountId { provider, account }));
+        }
+        match accounts.as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some(only.clone())),
+            several => self.default_of(several).map(Some),
+        }
+    }
+
+    /// The account chosen with `use`, else the one that signed in first.
+    pub fn default_of(&self, accounts: &[AccountId]) -> Result<AccountId> {
+        let provider = &accounts[0].provider;
+        let config = self.store.config()?;
+        let chosen = config.get("defaults", provider);
+        if let Some(chosen) = accounts.iter().find(|id| Some(id.account.as_str()) == chosen) {
+            return Ok(chosen.clone());
+        }
+        let age = |id: &&AccountId| match self.store.read_account(id) {
+            Ok(Some(account)) => (account.created_at.0, id.account.clone()),
+            Ok(None) | Err(_) => (i64::MAX, id.account.clone()),
+        };
+        Ok(accounts.iter().min_by_key(age).unwrap_or(&accounts[0]).clone())
+    }
+
+    /// Like `account`; nobody signed in is an error that says how to.
+    pub fn signed_in_account(&self, typed: &AccountRef) -> Result<AccountId> {
+        self.account(typed)?.ok_or_else(|| nobody(typed))
+    }
+}
+
+/// `KEYFOB_ACCOUNT_MY_IDP` for `my-idp`.
+fn chosen_by_variable(provider: &str) -> Option<String> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let name: String = provider.chars().map(plain).collect();
+    std::env::var(format!("KEYFOB_ACCOUNT_{name}")).ok().filter(|account| !account.is_empty())
+}
+
+pub fn nobody(typed: &AccountRef) -> Error {
+    Error::SignIn {
+        account: typed.to_string(),
+        why: "nobody is signed in".to_owned(),
+        next: format!("keyfob login {}", crate::text::shell_word(&typed.to_string())),
+    }
+}
+
+/// Runs the command line; prints the error, if any, and gives the exit code.
+pub fn main() -> ExitCode {
+    let mut wants_json = false;
+    match arguments().and_then(|args| {
+        wants_json = args.iter().any(|arg| arg == "--json");
+        run(&args)
+    }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error, wants_json);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn report(error: &Error, wants_json: bool) {
+    term::say(&format!("keyfob: {error}"));
+    if let Some(next) = error.next() {
+        term::say(&format!("  try: {next}"));
+    }
+    if wants_json {
+        term::say(&json_error(error).to_string());
+    }
+}
+
+/// CLI.md section 10, the failure object.
+fn json_error(error: &Error) -> Object {
+    let (code, exit) = (error.code(), error.exit_code());
+    let message = error.to_string();
+    let error = json!({"code": code, "exit": exit, "message": message, "try": error.next()});
+    Object::new().with("error", error)
+}
+
+/// argv as argh understands it: text, `--name=value` split, `help` and `--version` in their places.
+fn arguments() -> Result<Vec<String>> {
+    let mut args = Vec::new();
+    let mut is_tail = false;
+    for arg in std::env::args_os().skip(1) {
+        let arg = arg.into_string().map_err(|_| Error::usage("an argument is not UTF-8"))?;
+        is_tail |= arg == "--";
+        match arg.split_once('=') {
+            Some((name, value)) if !is_tail && name.starts_with("--") => {
+                args.extend([name.to_owned(), value.to_owned()]);
+            }
+            _ => args.push(arg),
+        }
+    }
+    if args.first().is_some_and(|first| first == "help") {
+        args.remove(0);
+        args.push("--help".to_owned());
+    }
+    Ok(args)
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let words: Vec<_> = args.iter().map(String::as_str).collect();
+    let top = match Top::from_args(&["keyfob"], &words) {
+        Ok(top) => top,
+        Err(early) if early.status.is_ok() => return term::print(early.output.trim_end()),
+        Err(early) => {
+            let what = crate::text::harmless(early.output.trim(), 500);
+            let command = words.first().filter(|word| !word.starts_with('-'));
+            let help = command.map_or("keyfob --help".to_owned(), |c| format!("keyfob {c} --help"));
+            return Err(Error::usage(what).or_try(help));
+        }
+    };
+    if top.version {
+        return version::run(&version::Version { json: false });
+    }
+    match top.command {
+        Some(Command::Login(args)) => login::run(&args),
+        Some(Command::Logout(args)) => logout::run(&args),
+        Some(Command::Pending(args)) => pending::run(args),
+        Some(Command::Provider(args)) => provider::run(args),
+        Some(Command::Refresh(args)) => refresh::run(&args),
+        Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Use(args)) => use_account::run(&args),
+        Some(Command::Version(args)) => version::run(&args),
+        None => Err(Error::usage("which command?").or_try("keyfob --help")),
+    }
+}
+
+/// The one JSON object a command prints: `"version": 1` first, then its fields in the order given.
+pub struct Object(Vec<(&'static str, serde_json::Value)>);
+
+impl Object {
+    pub fn new() -> Object {
+        Object(vec![("version", json!(1))])
+    }
+
+    pub fn with(mut self, key: &'static str, value: impl Into<serde_json::Value>) -> Object {
+        self.0.push((key, value.into()));
+        self
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.0.iter().map(|(key, value)| format!("\"{key}\":{value}"));
+        write!(f, "{{{}}}", fields.collect::<Vec<_>>().join(","))
+    }
+}

@@ -1,0 +1,101 @@
+use argh::FromArgs;
+use serde_json::{Value, json};
+
+use crate::commands::{App, Object};
+use crate::error::{Error, Result};
+use crate::pending::PendingLogin;
+use crate::term;
+use crate::time::Timestamp;
+
+/// Lists and cancels sign-ins under way.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "pending", help_triggers("-h", "--help"))]
+pub struct Pending {
+    #[argh(subcommand)]
+    command: PendingCommand,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum PendingCommand {
+    Cancel(Cancel),
+    List(List),
+}
+
+/// Lists sign-ins that wait to be finished.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "list", help_triggers("-h", "--help"))]
+struct List {
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Cancels a sign-in; a terminal that waits for it ends.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "cancel", help_triggers("-h", "--help"))]
+struct Cancel {
+    /// the id that `keyfob pending list` shows
+    #[argh(positional)]
+    id: Option<String>,
+
+    /// every one
+    #[argh(switch)]
+    all: bool,
+}
+
+pub fn run(args: Pending) -> Result<()> {
+    let app = App::new(None)?;
+    let pending = app.store.pending(Timestamp::now())?;
+    match args.command {
+        PendingCommand::List(args) if args.json => {
+            let rows: Vec<_> = pending.iter().map(row).collect();
+            term::print(&Object::new().with("pending", rows).to_string())
+        }
+        PendingCommand::List(_) => list(&pending),
+        PendingCommand::Cancel(args) => cancel(&args, &pending, &app),
+    }
+}
+
+/// CLI.md section 10.
+fn row(login: &PendingLogin) -> Value {
+    json!({
+        "login_id": login.login_id,
+        "provider": login.account.provider,
+        "account": login.account.account,
+        "kind": "browser",
+        "auth_url": login.auth_url,
+        "user_code": null,
+        "created_at": login.started_at,
+        "expires_at": login.expires_at,
+    })
+}
+
+fn list(pending: &[PendingLogin]) -> Result<()> {
+    if pending.is_empty() {
+        term::say("no sign-in is under way");
+        return Ok(());
+    }
+    let now = Timestamp::now();
+    let line = |login: &PendingLogin| {
+        let PendingLogin { login_id, account, expires_at, .. } = login;
+        format!("{login_id}  {account}  expires {}", expires_at.in_words(now))
+    };
+    term::print(&pending.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+fn cancel(args: &Cancel, pending: &[PendingLogin], app: &App) -> Result<()> {
+    let ids: Vec<_> = match (&args.id, args.all) {
+        (Some(id), false) => vec![id.clone()],
+        (None, true) => pending.iter().map(|login| login.login_id.clone()).collect(),
+        _ => return Err(Error::usage("name one sign-in, or --all").or_try("keyfob pending list")),
+    };
+    for id in &ids {
+        if !app.store.cancel_pending(id)? && !args.all {
+            let what = "no sign-in under way has this id".to_owned();
+            return Err(Error::Pending { what, next: Some("keyfob pending list".to_owned()) });
+        }
+        term::say(&format!("cancelled {id}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+use std::collections::BTreeMap;
+
+use argh::FromArgs;
+use serde_json::Value;
+
+use crate::account::is_provider_name;
+use crate::commands::provider::row_json;
+use crate::commands::{App, Object};
+use crate::endpoint;
+use crate::error::{Error, Result};
+use crate::flows::{discover, redirect};
+use crate::net::loopback::Listener;
+use crate::provider::{ClientAuth, Origin, Provider, Way};
+use crate::secret::Secret;
+use crate::term::{self, prompt};
+
+/// Adds any OAuth 2 or OpenID Connect issuer as a provider.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "add",
+    help_triggers("-h", "--help"),
+    example = "keyfob provider add my-idp --issuer https://id.example.com --client-id cli\n\
+               keyfob provider add my-idp --issuer https://id.example.com --register",
+    note = "With --issuer the endpoints are read from the issuer's metadata; the flags that name one\n\
+            override it."
+)]
+pub struct Add {
+    /// what to call it: a-z, 0-9, `-`, `_` and `.`
+    #[argh(positional)]
+    name: String,
+
+    /// the issuer, whose metadata names the endpoints
+    #[argh(option, arg_name = "url")]
+    issuer: Option<String>,
+
+    /// the authorization endpoint
+    #[argh(option, arg_name = "url")]
+    authorize_url: Option<String>,
+
+    /// the token endpoint
+    #[argh(option, arg_name = "url")]
+    token_url: Option<String>,
+
+    /// the device authorization endpoint
+    #[argh(option, arg_name = "url")]
+    device_url: Option<String>,
+
+    /// the revocation endpoint
+    #[argh(option, arg_name = "url")]
+    revoke_url: Option<String>,
+
+    /// the userinfo endpoint
+    #[argh(option, arg_name = "url")]
+    userinfo_url: Option<String>,
+
+    /// the client id
+    #[argh(option, arg_name = "id")]
+    client_id: Option<String>,
+
+    /// register a client at the issuer (RFC 7591)
+    #[argh(switch)]
+    register: bool,
+
+    /// read the client's secret from stdin
+    #[argh(switch)]
+    client_secret_stdin: bool,
+
+    /// scopes to ask for, separated by spaces
+    #[argh(option, arg_name = "scopes")]
+    scope: Option<String>,
+
+    /// the registered loopback port; any free one by default
+    #[argh(option, arg_name = "port")]
+    redirect_port: Option<u16>,
+
+    /// the registered path, /callback by default
+    #[argh(option, arg_name = "path")]
+    redirect_path: Option<String>,
+
+    /// the audience to ask for
+    #[argh(option, arg_name = "audience")]
+    audience: Option<String>,
+
+    /// the resource to ask for (RFC 8707)
+    #[argh(option, arg_name = "url")]
+    resource: Option<String>,
+
+    /// print the row as one JSON object
+    #[argh(switch)]
+    json: bool,
+
+    /// longest wait for one network request, 30 by default
+    #[argh(option, arg_name = "seconds")]
+    timeout: Option<u64>,
+}
+
+pub fn run(args: &Add) -> Result<()> {
+    let app = App::new(args.timeout)?;
+    check_name(&args.name)?;
+    let mut secret = match args.client_secret_stdin {
+        true => Some(Secret::new(prompt::piped("client secret")?)),
+        false => None,
+    };
+    let mut row = from_flags(args)?;
+    complete(&mut row, &mut secret, args, &app)?;
+    let value = row_json(&row, Origin::Config)?;
+    save(&args.name, &value, secret.as_ref(), &app)?;
+    if args.json {
+        return term::print(&Object::new().with("provider", value).to_string());
+    }
+    term::say(&format!("added {}; next: keyfob login {}", row.id, row.id));
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if !is_provider_name(name) {
+        return Err(Error::usage("a provider is named with a-z, 0-9, `-`, `_` and `.`"));
+    }
+    if crate::provider::is_built_in(name) {
+        let what =
+            format!("{name} is built in; override its keys in config.json, or take another name");
+        return Err(Error::usage(what).or_try(format!("keyfob provider show {name}")));
+    }
+    Ok(())
+}
+
+fn from_flags(args: &Add) -> Result<Provider> {
+    let mut row = Provider::named(&args.name)?;
+    row.title.clone_from(&args.name);
+    row.ways = vec![Way::Browser];
+    let given = [
+        ("--issuer", &args.issuer, &mut row.issuer),
+        ("--authorize-url", &args.authorize_url, &mut row.authorize_url),
+        ("--token-url", &args.token_url, &mut row.token_url),
+        ("--device-url", &args.device_url, &mut row.device_url),
+        ("--revoke-url", &args.revoke_url, &mut row.revoke_url),
+        ("--userinfo-url", &args.userinfo_url, &mut row.userinfo_url),
+    ];
+    for (flag, url, slot) in given {
+        if let Some(url) = url {
+            endpoint::check(flag, url)?;
+            *slot = Some(url.clone());
+        }
+    }
+    row.client_id.clone_from(&args.client_id);
+    let scope = args.scope.as_deref().unwrap_or_default();
+    row.scopes = scope.split_whitespace().map(str::to_owned).collect();
+    row.redirect.ports.extend(args.redirect_port);
+    if let Some(path) = &args.redirect_path {
+        row.redirect.path = format!("/{}", path.trim_start_matches('/'));
+    }
+    let extra = [("audience", &args.audience), ("resource", &args.resource)];
+    let extra = extra.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+    row.authorize_params = extra.collect::<BTreeMap<_, _>>();
+    // RFC 8707 section 2.2: the resource is named at the token endpoint too.
+    row.token_params = row.authorize_params.clone();
+    row.token_params.remove("audience");
+    Ok(row)
+}
+
+/// Fills in what the issuer knows, registers a client if asked to, and checks that nothing lacks.
+fn complete(row: &mut Provider, secret: &mut Option<Secret>, args: &Add, app: &App) -> Result<()> {
+    let mut auth = ClientAuth::Basic;
+    let mut registration_url = None;
+    if let Some(issuer) = &args.issuer {
+        let metadata = discover::metadata(issuer, &app.client)?;
+        auth = metadata.client_auth();
+        registration_url.clone_from(&metadata.registration_endpoint);
+        let client_auth = row.client_auth;
+        metadata.fill(row);
+        row.client_auth = client_auth;
+        if row.scopes.is_empty() {
+            row.scopes = vec!["openid".to_owned(), "email".to_owned(), "offline_access".to_owned()];
+        }
+    }
+    if args.register {
+        *secret = register(row, registration_url.as_deref(), args, app)?;
+    } else if secret.is_some() {
+        row.client_auth = auth;
+    }
+    row.need(&row.authorize_url, "authorize_url")?;
+    row.need(&row.token_url, "token_url")?;
+    if row.client_id.is_none() {
+        let what = "which client? name one, or register one at the issuer";
+        return Err(Error::usage(what)
+            .or_try(format!("keyfob provider add {} --client-id ID (or --register)", args.name)));
+    }
+    Ok(())
+}
+
+/// A client of our own at the issuer. Strict issuers compare the redirect with its port, so one
+/// port is settled for good.
+fn register(
+    row: &mut Provider,
+    url: Option<&str>,
+    args: &Add,
+    app: &App,
+) -> Result<Option<Secret>> {
+    if args.client_id.is_some() {
+        return Err(Error::usage("--client-id and --register exclude each other"));
+    }
+    let url = url.ok_or_else(|| {
+        let what = format!("{} offers no registration", args.issuer.as_deref().unwrap_or("this"));
+        Error::failed(what).or_try(format!("keyfob provider add {} --client-id ID", args.name))
+    })?;
+    if row.redirect.ports.is_empty() {
+        let free = Listener::bind(&row.redirect.host, 0);
+        row.redirect.ports.extend(free.ok().map(|listener| listener.port));
+    }
+    let port = row.redirect.ports.first().copied().unwrap_or_default();
+    let redirect_uri = redirect::uri(&row.redirect, port);
+    let registered = discover::register(url, &redirect_uri, &row.scopes.join(" "), &app.client)?;
+    row.client_id = Some(registered.client_id);
+    row.client_auth = registered.client_auth;
+    Ok(registered.client_secret)
+}
+
+fn save(name: &str, row: &Value, secret: Option<&Secret>, app: &App) -> Result<()> {
+    let mut row = row.clone();
+    if let Some(keys) = row.as_object_mut() {
+        // Said by their place in the file.
+        keys.remove("origin");
+        keys.remove("id");
+        keys.retain(|_, value| !value.is_null() && *value != Value::Array(Vec::new()));
+    }
+    app.store.change_config(|config| {
+        config.set("providers", name, row);
+        match secret {
+            Some(secret) => config.set("client_secrets", name, Value::from(secret.expose())),
+            None => {
+                config.unset("client_secrets", name);
+            }
+        }
+    })
+}

@@ -1,0 +1,262 @@
+use argh::FromArgs;
+use serde_json::{Value, json};
+
+use crate::account::{Account, AccountId, AccountRef, Identity};
+use crate::commands::{App, Object};
+use crate::error::{Error, Result};
+use crate::flows::{check, environment};
+use crate::store::Found;
+use crate::term;
+use crate::time::Timestamp;
+
+/// Shows who is signed in, until when, and where each credential comes from.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "status",
+    help_triggers("-h", "--help"),
+    example = "keyfob status\nkeyfob status claude --check --json",
+    note = "Exit 0 if any listed account can be used, else 4. `*` marks the default."
+)]
+pub struct Status {
+    /// only this: PROVIDER or PROVIDER/ACCOUNT
+    #[argh(positional)]
+    account: Option<AccountRef>,
+
+    /// refresh or ask the provider instead of trusting the clock
+    #[argh(switch)]
+    check: bool,
+
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+
+    /// longest wait for one network request, 30 by default
+    #[argh(option, arg_name = "seconds")]
+    timeout: Option<u64>,
+}
+
+/// One line of the table; CLI.md section 10 for the JSON.
+struct Row {
+    provider: String,
+    account: Option<String>,
+    is_default: bool,
+    kind: &'static str,
+    state: State,
+    expires_at: Option<Timestamp>,
+    can_refresh: bool,
+    source: String,
+    path: Option<String>,
+    identity: Identity,
+    note: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Damaged,
+    Expired,
+    Expiring,
+    Refused,
+    Valid,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            State::Damaged => "damaged",
+            State::Expired => "expired",
+            State::Expiring => "expiring",
+            State::Refused => "refused",
+            State::Valid => "valid",
+        }
+    }
+}
+
+pub fn run(args: &Status) -> Result<()> {
+    let app = App::new(args.timeout)?;
+    let mut rows = Vec::new();
+    for id in listed(args, &app)? {
+        rows.push(row_of(&id, args.check, &app)?);
+    }
+    rows.extend(from_environment(args, &app)?);
+    if args.json {
+        let accounts: Vec<_> = rows.iter().map(Row::json).collect();
+        let object = Object::new().with("accounts", accounts).with("sources", Value::Array(vec![]));
+        term::print(&object.to_string())?;
+    } else if !rows.is_empty() {
+        term::print(&table(&rows))?;
+    }
+    if rows.iter().any(Row::is_usable) {
+        return Ok(());
+    }
+    let account = args.account.as_ref().map_or("no account".to_owned(), ToString::to_string);
+    let why = if rows.is_empty() { "nobody is signed in" } else { "nothing listed can be used" };
+    let provider = args.account.as_ref().map_or("PROVIDER".to_owned(), ToString::to_string);
+    Err(Error::SignIn { account, why: why.to_owned(), next: format!("keyfob login {provider}") })
+}
+
+fn listed(args: &Status, app: &App) -> Result<Vec<AccountId>> {
+    match &args.account {
+        None => app.store.all_accounts(),
+        Some(typed) if typed.account.is_some() => {
+            let id = app.account(typed)?;
+            let known =
+                |id: &AccountId| app.store.accounts(&id.provider).map(|all| all.contains(id));
+            match id {
+                Some(id) if known(&id)? => Ok(vec![id]),
+                _ => Ok(Vec::new()),
+            }
+        }
+        Some(typed) => match app.account(typed)? {
+            Some(id) => app.store.accounts(&id.provider),
+            None => Ok(Vec::new()),
+        },
+    }
+}
+
+fn row_of(id: &AccountId, should_check: bool, app: &App) -> Result<Row> {
+    let is_default = app.default_of(&app.store.accounts(&id.provider)?)? == *id;
+    let found = match app.store.find_account(id) {
+        Ok(Found::Account(account)) if should_check => {
+            let checked = check::check(*account, &app.tools());
+            if let Some(warning) = &checked.warning {
+                term::warn(warning);
+            }
+            Ok(checked.account)
+        }
+        Ok(Found::Account(account)) => Ok(*account),
+        Ok(Found::Damaged(why)) => Err(why),
+        Ok(Found::Missing) => Err("it went away".to_owned()),
+        Err(error) => {
+            term::say(&format!("keyfob: {error}"));
+            if let Some(next) = error.next() {
+                term::say(&format!("  try: {next}"));
+            }
+            Err(error.to_string())
+        }
+    };
+    let path = app.store.account_path(id).display().to_string();
+    let mut row = Row {
+        provider: id.provider.clone(),
+        account: Some(id.account.clone()),
+        is_default,
+        kind: "unknown",
+        state: State::Damaged,
+        expires_at: None,
+        can_refresh: false,
+        source: "keyfob".to_owned(),
+        path: Some(path),
+        identity: Identity::default(),
+        note: None,
+    };
+    match found {
+        Ok(account) => row.fill(&account),
+        Err(why) => row.note = Some(why),
+    }
+    Ok(row)
+}
+
+/// Providers ready through a variable: those with no account of ours, or the one asked for.
+fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
+    if args.account.as_ref().is_some_and(|typed| typed.account.is_some()) {
+        return Ok(Vec::new());
+    }
+    let wanted = match &args.account {
+        Some(typed) => Some(app.providers.get(&typed.provider)?.id.clone()),
+        None => None,
+    };
+    let mut rows = Vec::new();
+    for (provider, _) in app.providers.all()? {
+        if wanted.as_ref().is_some_and(|wanted| *wanted != provider.id) {
+            continue;
+        }
+        let found = match environment::key(provider) {
+            Ok(found) => found,
+            Err(error) => {
+                term::warn(&error.to_string());
+                None
+            }
+        };
+        rows.extend(found.map(|found| Row {
+            provider: provider.id.clone(),
+            account: None,
+            is_default: false,
+            kind: "api_key",
+            state: State::Valid,
+            expires_at: None,
+            can_refresh: false,
+            source: format!("env:{}", found.name),
+            path: None,
+            identity: Identity::default(),
+            note: None,
+        }));
+    }
+    Ok(rows)
+}
+
+impl Row {
+    fn fill(&mut self, account: &Account) {
+        let now = Timestamp::now();
+        self.kind = account.credential.kind();
+        self.expires_at = account.credential.expires_at();
+        self.can_refresh = account.credential.can_refresh() && account.refused.is_none();
+        self.identity = account.identity.clone();
+        self.note = account.attributes.get("note").and_then(Value::as_str).map(str::to_owned);
+        self.state = match (account.refused.is_some(), account.is_alive(now)) {
+            (true, _) => State::Refused,
+            (false, false) => State::Expired,
+            (false, true) if !account.is_fresh(now) => State::Expiring,
+            (false, true) => State::Valid,
+        };
+    }
+
+    /// Whether `token` would print something: not expired, or renewable.
+    fn is_usable(&self) -> bool {
+        match self.state {
+            State::Valid | State::Expiring => true,
+            State::Expired => self.can_refresh,
+            State::Refused => self.expires_at.is_some_and(|at| at > Timestamp::now()),
+            State::Damaged => false,
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "provider": self.provider, "account": self.account, "default": self.is_default,
+            "kind": self.kind, "state": self.state.name(), "expires_at": self.expires_at,
+            "can_refresh": self.can_refresh, "source": self.source, "path": self.path,
+            "identity": self.identity, "note": self.note,
+        })
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let expires = match self.expires_at {
+            Some(at) => at.in_words(Timestamp::now()),
+            None => "-".to_owned(),
+        };
+        let mark = if self.is_default { "*" } else { "" };
+        let renews = if self.can_refresh { " (renews)" } else { "" };
+        let note = self.note.as_ref().map_or(String::new(), |note| format!("  {note}"));
+        let place = self.path.as_ref().unwrap_or(&self.source);
+        [
+            format!("{}{mark}", self.provider),
+            self.account.clone().unwrap_or("-".to_owned()),
+            self.kind.to_owned(),
+            self.state.name().to_owned(),
+            format!("{expires}{renews}"),
+            format!("{place}{note}"),
+        ]
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let head = ["PROVIDER", "ACCOUNT", "KIND", "STATE", "EXPIRES", "SOURCE"].map(str::to_owned);
+    let lines: Vec<_> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+    let widths: Vec<_> = (0..6).map(|column| width(column).unwrap_or(0)).collect();
+    let print = |line: &[String; 6]| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(print).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,567 @@
+//! Signing in: begin, wait, finish. The two-step login is *begin* in one process and *finish* in
+//! another; the waiting ones put *wait* between. There is no second path to an account.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use crate::account::{Account, AccountId, AccountRef, Credential, Identity, OauthClient, Tokens};
+use crate::endpoint;
+use crate::error::{Error, Result};
+use crate::flows::project;
+use crate::net::client::Client;
+use crate::net::loopback::{self, Heard, Listener, Rules, Source};
+use crate::net::page;
+use crate::pending::PendingLogin;
+use crate::protocol::authorize;
+use crate::protocol::callback::{self, Callback, Outcome};
+use crate::protocol::token::{self, Answer, Exchange, Granted};
+use crate::protocol::{identity, pkce};
+use crate::provider::{Provider, Shows};
+use crate::secret::Secret;
+use crate::store::{Claimed, Found, Reservation, Store};
+use crate::text;
+use crate::time::Timestamp;
+
+/// A login lives at least this long, so that it can be finished elsewhere.
+const LIFETIME_S: i64 = 600;
+/// Longest wait for a process that is refreshing the account we sign in to.
+const LOCK_LIMIT: Duration = Duration::from_secs(40);
+
+/// What a login is asked to do.
+pub struct Wish {
+    pub account: AccountRef,
+    /// The row, with the scopes of this login.
+    pub provider: Provider,
+    pub client: OauthClient,
+    pub redirect_uri: String,
+    pub login_hint: Option<String>,
+    pub prompt: Option<String>,
+    pub expect: Option<String>,
+    pub replace: bool,
+    pub verify: bool,
+    pub wait_s: i64,
+}
+
+/// An account, signed in and on disk.
+pub struct SignedIn {
+    pub account: Account,
+    pub path: PathBuf,
+    pub warnings: Vec<String>,
+    /// Another process finished the login we waited for.
+    pub elsewhere: bool,
+}
+
+// ---- begin
+
+/// Draws state and verifier, and stores the login under way.
+pub fn begin(wish: Wish, store: &Store) -> Result<PendingLogin> {
+    let now = Timestamp::now();
+    store.sweep(now);
+    check_room(&wish.account, store)?;
+    let (mut state_bytes, mut verifier_bytes) = ([0; 32], [0; 64]);
+    let drawn = getrandom::fill(&mut state_bytes).and(getrandom::fill(&mut verifier_bytes));
+    drawn.map_err(|e| Error::failed(format!("the system gives no random bytes: {e}")))?;
+    let (state, verifier) = (pkce::state(&state_bytes), pkce::verifier(&verifier_bytes));
+    let asked = authorize::Asked {
+        client_id: &wish.client.id,
+        redirect_uri: &wish.redirect_uri,
+        state: &state,
+        verifier: &verifier,
+        login_hint: wish.login_hint.as_deref(),
+        prompt: wish.prompt.as_deref(),
+    };
+    let auth_url = authorize::url(&wish.provider, &asked)?;
+    let mut provider = wish.provider;
+    provider.client_id = Some(wish.client.id);
+    let pending = PendingLogin {
+        login_id: pkce::login_id(state.expose()),
+        account: wish.account,
+        provider,
+        client_secret: wish.client.secret,
+        state,
+        verifier,
+        redirect_uri: wish.redirect_uri,
+        auth_url,
+        expect: wish.expect,
+        replace: wish.replace,
+        verify: wish.verify,
+        started_at: now,
+        expires_at: now.plus(wish.wait_s.max(LIFETIME_S)),
+    };
+    store.write_pending(&pending)?;
+    Ok(pending)
+}
+
+/// A file that cannot be replaced is found before the person goes to the browser.
+fn check_room(account: &AccountRef, store: &Store) -> Result<()> {
+    match &account.account {
+        Some(name) => {
+            let id = AccountId { provider: account.provider.clone(), account: name.clone() };
+            store.find_account(&id)?;
+        }
+        None => {
+            for id in store.accounts(&account.provider)? {
+                store.find_account(&id)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+// ---- wait
+
+/// Where a waiting login can hear of its end.
+pub struct Ears<'a> {
+    pub listener: Option<Listener>,
+    pub with_paste: bool,
+    /// The provider's page shows a code without its state, so a bare code may be pasted.
+    pub page: Option<Shows>,
+    pub limit: Duration,
+    pub tick: &'a dyn Fn(Duration),
+    pub rejected: &'a dyn Fn(&str),
+}
+
+/// Whichever comes first: the loopback callback, a paste, the end in another process, time-out.
+pub fn wait(
+    pending: &PendingLogin,
+    ears: &Ears,
+    client: &Client,
+    store: &Store,
+) -> Result<SignedIn> {
+    let deadline = Instant::now() + ears.limit;
+    let rules = Rules {
+        path: &pending.provider.redirect.path,
+        judge: &|source, text| judge(pending, ears.page, source, text),
+        is_over: &|| !store.is_under_way(&pending.login_id),
+        tick: ears.tick,
+        rejected: ears.rejected,
+    };
+    match loopback::wait(ears.listener.as_ref(), ears.with_paste, deadline, &rules) {
+        Heard::Callback(callback, browser) => {
+            let outcome = finish_here(pending, callback, deadline, client, store);
+            match &outcome {
+                Ok(signed_in) => browser.show(200, &page::success(&page_text(signed_in))),
+                Err(error) => {
+                    browser.show(400, &page::failure(&format!("{error}. The terminal says more.")));
+                }
+            }
+            outcome
+        }
+        Heard::Pasted(callback) => finish_here(pending, callback, deadline, client, store),
+        Heard::Over => finished_elsewhere(pending, store),
+        Heard::TimedOut => Err(Error::Pending {
+            what: format!("nobody finished the sign-in within {} s", ears.limit.as_secs()),
+            next: Some(format!("keyfob login {}", text::shell_word(&pending.account.to_string()))),
+        }),
+    }
+}
+
+fn page_text(signed_in: &SignedIn) -> String {
+    let who = signed_in.account.identity.name().unwrap_or(&signed_in.account.id.account);
+    let provider = &signed_in.account.id.provider;
+    format!(
+        "{provider}: signed in as {who}. You can close this window and go back to the terminal."
+    )
+}
+
+/// Whether a text is the callback of this login; Err says why not. An `error=` counts only with
+/// the right state, or anyone could end the login.
+fn judge(
+    pending: &PendingLogin,
+    page: Option<Shows>,
+    source: Source,
+    text: &str,
+) -> std::result::Result<Callback, String> {
+    let parsed = match (source, page) {
+        (Source::Paste, Some(Shows::Code)) => callback::parse_code(text),
+        (Source::Paste | Source::Loopback, _) => callback::parse(text),
+    };
+    let Some(callback) = parsed else {
+        return Err("this holds no code of a sign-in; copy the whole address".to_owned());
+    };
+    match &callback.state {
+        Some(state) if *state == pending.state => {}
+        None if source == Source::Paste && page == Some(Shows::Code) => {}
+        Some(_) => {
+            return Err(
+                "this belongs to another sign-in attempt; use the newest address".to_owned()
+            );
+        }
+        None => {
+            return Err("this lacks the state of the sign-in; copy the whole address".to_owned());
+        }
+    }
+    check_issuer(&pending.provider, callback.iss.as_deref())?;
+    Ok(callback)
+}
+
+/// RFC 9207 section 2.4: a callback of another issuer is an attack, and so is one without `iss`
+/// where the issuer promised it.
+fn check_issuer(row: &Provider, iss: Option<&str>) -> std::result::Result<(), String> {
+    match (&row.issuer, iss) {
+        (Some(issuer), Some(iss)) if iss.trim_end_matches('/') != issuer.trim_end_matches('/') => {
+            Err(format!("this comes from another issuer, {}", text::harmless(iss, 120)))
+        }
+        (Some(_), None) if row.iss_in_callback => {
+            Err("this does not say which issuer it comes from".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Finishes, unless another process was faster: then its outcome counts.
+fn finish_here(
+    pending: &PendingLogin,
+    callback: Callback,
+    deadline: Instant,
+    client: &Client,
+    store: &Store,
+) -> Result<SignedIn> {
+    if let Some(claimed) = store.claim_pending(&pending.login_id)? {
+        return finish_claimed(claimed, callback, client, store);
+    }
+    while store.is_under_way(&pending.login_id) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    finished_elsewhere(pending, store)
+}
+
+/// The outcome that another process left: the account it wrote, or nothing.
+fn finished_elsewhere(pending: &PendingLogin, store: &Store) -> Result<SignedIn> {
+    if let Some(account) = account_of_login(&pending.account, &pending.login_id, store)? {
+        let path = store.account_path(&account.id);
+        return Ok(SignedIn { account, path, warnings: Vec::new(), elsewhere: true });
+    }
+    Err(Error::Failed {
+        what: "the sign-in was refused or cancelled in another terminal".to_owned(),
+        next: Some(format!("keyfob login {}", text::shell_word(&pending.account.to_string()))),
+    })
+}
+
+fn account_of_login(
+    account: &AccountRef,
+    login_id: &str,
+    store: &Store,
+) -> Result<Option<Account>> {
+    for id in store.accounts(&account.provider)? {
+        if let Ok(Some(found)) = store.read_account(&id)
+            && found.login_id.as_deref() == Some(login_id)
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+// ---- finish
+
+/// Finishes a login begun in another process. `login_id` names it, else the callback's state does.
+pub fn finish(
+    callback: Callback,
+    login_id: &str,
+    client: &Client,
+    store: &Store,
+) -> Result<SignedIn> {
+    let Some(pending) = store.find_pending(login_id)? else {
+        return Err(gone(login_id, store));
+    };
+    if pending.expires_at <= Timestamp::now() {
+        store.cancel_pending(login_id)?;
+        let what =
+            format!("this sign-in expired {}", pending.expires_at.in_words(Timestamp::now()));
+        return Err(start_again(what, &pending.account));
+    }
+    if callback.state.as_ref().is_some_and(|state| *state != pending.state) {
+        let what = "this callback belongs to another sign-in attempt".to_owned();
+        return Err(start_again(what, &pending.account));
+    }
+    check_issuer(&pending.provider, callback.iss.as_deref()).map_err(Error::failed)?;
+    check_room(&pending.account, store)?;
+    match store.claim_pending(login_id)? {
+        Some(claimed) => finish_claimed(claimed, callback, client, store),
+        None => Err(gone(login_id, store)),
+    }
+}
+
+fn start_again(what: String, account: &AccountRef) -> Error {
+    let next = format!("keyfob login {}", text::shell_word(&account.to_string()));
+    Error::Pending { what, next: Some(next) }
+}
+
+/// Why no login has this id: it was used, it is being used, or nobody knows it.
+fn gone(login_id: &str, store: &Store) -> Error {
+    let accounts = store.all_accounts().unwrap_or_default();
+    let mut used = accounts.iter().filter_map(|id| store.read_account(id).ok().flatten());
+    if let Some(account) = used.find(|account| account.login_id.as_deref() == Some(login_id)) {
+        let what = format!("this sign-in was already used, for {}", account.id);
+        return Error::Pending {
+            what,
+            next: Some(format!("keyfob status {}", account.id.provider)),
+        };
+    }
+    if store.is_under_way(login_id) {
+        let what = "another process is finishing this sign-in".to_owned();
+        return Error::Pending { what, next: Some("keyfob status".to_owned()) };
+    }
+    let what = "no sign-in under way fits this callback: it is unknown, cancelled or expired \
+                (often: a newer address was opened)";
+    Error::Pending { what: what.to_owned(), next: Some("keyfob pending list".to_owned()) }
+}
+
+/// From the claim on this process alone decides what becomes of the login: back into circulation
+/// when its code may still be good, gone when it was spent or refused.
+fn finish_claimed(
+    claimed: Claimed,
+    callback: Callback,
+    client: &Client,
+    store: &Store,
+) -> Result<SignedIn> {
+    let code = match callback.outcome {
+        Outcome::Code(code) => code,
+        Outcome::Refused(error) => {
+            let account = claimed.login.account.to_string();
+            store.drop_claimed(claimed)?;
+            return Err(Error::Refused {
+                provider: account,
+                code: error.code,
+                description: error.description,
+                next: None,
+            });
+        }
+    };
+    let (granted, space) = match exchange(&claimed.login, &code, client, store) {
+        Ok(granted) => granted,
+        Err(error @ (Error::Temporary { .. } | Error::Unreadable { .. } | Error::Store { .. })) => {
+            store.release(claimed)?;
+            return Err(error.or_try("keyfob login --callback-url -"));
+        }
+        Err(error) => {
+            store.drop_claimed(claimed)?;
+            return Err(error);
+        }
+    };
+    let kept = keep(&claimed.login, *granted, space, client, store);
+    // The code is spent, whatever came of it.
+    let dropped = store.drop_claimed(claimed);
+    let mut signed_in = kept?;
+    if let Err(error) = dropped {
+        signed_in.warnings.push(error.to_string());
+    }
+    Ok(signed_in)
+}
+
+/// Asks for tokens, with space on the disk taken before the code is spent.
+fn exchange(
+    login: &PendingLogin,
+    code: &Secret,
+    client: &Client,
+    store: &Store,
+) -> Result<(Box<Granted>, Reservation)> {
+    let row = &login.provider;
+    // Claude's page shows `code#state`; pasted into a query, the state may ride along.
+    let code = Secret::new(code.expose().split('#').next().unwrap_or_default());
+    let as_login = Exchange {
+        code: &code,
+        redirect_uri: &login.redirect_uri,
+        verifier: &login.verifier,
+        state: &login.state,
+    };
+    let request = token::exchange(row, &client_of(login), &as_login)?;
+    let placeholder = AccountId {
+        provider: login.account.provider.clone(),
+        account: format!("login-{}", login.login_id),
+    };
+    let space = store.reserve_account(&placeholder)?;
+    let reply = client.send(request)?;
+    let now = Timestamp::now();
+    match token::parse(reply.status, &reply.content_type, &reply.body, now) {
+        Answer::Granted(granted) => Ok((granted, space)),
+        Answer::Refused(error) => Err(Error::Refused {
+            provider: login.account.to_string(),
+            code: error.code,
+            description: error.description,
+            next: Some(format!("keyfob login {}", text::shell_word(&login.account.to_string()))),
+        }),
+        Answer::TryLater(why) => Err(Error::Temporary {
+            what: format!("{} could not finish the sign-in just now ({why})", row.id),
+            retry_after_s: reply.retry_after_s,
+        }),
+        Answer::Unreadable(what) => {
+            let from = row.token_url.as_deref().and_then(endpoint::origin).unwrap_or_default();
+            Err(Error::Unreadable { from, what })
+        }
+    }
+}
+
+fn client_of(login: &PendingLogin) -> OauthClient {
+    OauthClient {
+        id: login.provider.client_id.clone().unwrap_or_default(),
+        secret: login.client_secret.clone(),
+    }
+}
+
+/// Finds out who signed in, and writes the account under its lock.
+fn keep(
+    login: &PendingLogin,
+    granted: Granted,
+    space: Reservation,
+    client: &Client,
+    store: &Store,
+) -> Result<SignedIn> {
+    let mut warnings = Vec::new();
+    let (who, extra) = identify(login, &granted, client, &mut warnings);
+    check_expected(login, &who)?;
+    let name = login.account.account.clone();
+    let name = name.or_else(|| who.name().map(str::to_owned)).unwrap_or("default".to_owned());
+    let id = AccountId { provider: login.account.provider.clone(), account: name };
+    let account = new_account(login, id, granted.tokens, who, extra);
+    let account = write(account, login.replace, space, store, &mut warnings)?;
+    let account = add_project(account, login, client, store, &mut warnings)?;
+    let path = store.account_path(&account.id);
+    Ok(SignedIn { account, path, warnings, elsewhere: false })
+}
+
+/// The identity call fails without harm: the tokens are good all the same.
+fn identify(
+    login: &PendingLogin,
+    granted: &Granted,
+    client: &Client,
+    warnings: &mut Vec<String>,
+) -> (Identity, Map<String, Value>) {
+    let row = &login.provider;
+    let mut userinfo = Value::Null;
+    if login.verify {
+        match ask_userinfo(row, &granted.tokens, client) {
+            Ok(answer) => userinfo = answer,
+            Err(error) => warnings.push(format!("could not ask who signed in: {error}")),
+        }
+    }
+    identity::identify(row, &granted.tokens, &granted.rest, &userinfo)
+}
+
+fn ask_userinfo(row: &Provider, tokens: &Tokens, client: &Client) -> Result<Value> {
+    let Some(request) = identity::userinfo(row, &tokens.access_token)? else {
+        return Ok(Value::Null);
+    };
+    let reply = client.send(request)?;
+    if !(200..300).contains(&reply.status) {
+        return Err(Error::failed(format!("status {}", reply.status)));
+    }
+    serde_json::from_str(reply.body.expose()).map_err(|_| Error::failed("the answer is no JSON"))
+}
+
+fn check_expected(login: &PendingLogin, who: &Identity) -> Result<()> {
+    let Some(expected) = &login.expect else { return Ok(()) };
+    let is = |known: &Option<String>| {
+        known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(expected))
+    };
+    if is(&who.email) || is(&who.subject) {
+        return Ok(());
+    }
+    let came = who.name().unwrap_or("somebody unknown");
+    let account = text::shell_word(&login.account.to_string());
+    Err(Error::failed(format!("{came} signed in, not {expected}; nothing was stored"))
+        .or_try(format!("keyfob login {account} --prompt select_account")))
+}
+
+fn new_account(
+    login: &PendingLogin,
+    id: AccountId,
+    mut tokens: Tokens,
+    identity: Identity,
+    extra: Map<String, Value>,
+) -> Account {
+    let now = Timestamp::now();
+    if tokens.scopes.is_empty() {
+        // RFC 6749 section 5.1: no scope in the answer means the scope that was asked for.
+        tokens.scopes.clone_from(&login.provider.scopes);
+    }
+    Account {
+        id,
+        credential: Credential::Oauth(tokens),
+        identity,
+        client: Some(client_of(login)),
+        issued_by: login.provider.token_url.as_deref().and_then(endpoint::origin),
+        login_id: Some(login.login_id.clone()),
+        created_at: now,
+        refreshed_at: now,
+        refused: None,
+        attributes: Map::new(),
+        extra,
+        unknown: Map::new(),
+    }
+}
+
+/// Takes the place of an older login of the same person; what people noted on it stays.
+fn write(
+    mut account: Account,
+    may_replace: bool,
+    space: Reservation,
+    store: &Store,
+    warnings: &mut Vec<String>,
+) -> Result<Account> {
+    let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
+    match store.find_account(&account.id)? {
+        Found::Account(old) if old.identity.is_someone_else_than(&account.identity) => {
+            if !may_replace {
+                return Err(occupied(&account, &old));
+            }
+            account.attributes = old.attributes;
+        }
+        Found::Account(old) => {
+            account.created_at = old.created_at;
+            account.attributes = old.attributes;
+            account.unknown = old.unknown;
+        }
+        Found::Damaged(why) => {
+            let aside = store.set_aside(&account.id, account.created_at)?;
+            warnings.push(format!(
+                "the old file was damaged ({why}); it is kept as {}",
+                aside.display()
+            ));
+        }
+        Found::Missing => {}
+    }
+    store.write_account(&account, space)?;
+    let on_disk = store.read_account(&account.id)?;
+    let is_there = on_disk.is_some_and(|d| d.credential.secret() == account.credential.secret());
+    if !is_there {
+        let path = store.account_path(&account.id);
+        return Err(Error::store(&path, "keep", "it does not hold what was written"));
+    }
+    Ok(account)
+}
+
+fn occupied(account: &Account, old: &Account) -> Error {
+    let (new, old) = (account.identity.name(), old.identity.name());
+    Error::failed(format!(
+        "{} is {}, and {} signed in; nothing was stored",
+        account.id,
+        old.unwrap_or("somebody else"),
+        new.unwrap_or("somebody unknown"),
+    ))
+    .or_try(format!("{} --replace", account.id.login_command()))
+}
+
+/// The project of a Code Assist account, kept in `extra`. The login is on disk before this asks.
+fn add_project(
+    mut account: Account,
+    login: &PendingLogin,
+    client: &Client,
+    store: &Store,
+    warnings: &mut Vec<String>,
+) -> Result<Account> {
+    let Some(code_assist) = &login.provider.code_assist else { return Ok(account) };
+    match project::look_up(&account, code_assist, client) {
+        Ok(project) => {
+            account.extra.insert("project_id".to_owned(), Value::from(project));
+            let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
+            let space = store.reserve_account(&account.id)?;
+            store.write_account(&account, space)?;
+        }
+        Err(error) => warnings.push(format!("no project yet: {error}")),
+    }
+    Ok(account)
+}

@@ -1,0 +1,11 @@
+//! The order of things: each file is one flow, read from top to bottom.
+//! Flows draw the time and randomness, and turn what `protocol` understood into what to do next.
+
+pub mod check;
+pub mod discover;
+pub mod environment;
+pub mod fresh;
+pub mod login;
+pub mod logout;
+pub mod project;
+pub mod redirect;
