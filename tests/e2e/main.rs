@@ -1,0 +1,15 @@
+//! The product, reached through the built binary only. One test binary of modules, so that it links
+//! once.
+
+mod accounts;
+mod contract;
+mod leaks;
+mod login;
+mod network;
+mod pending;
+mod provider;
+mod race;
+mod rows;
+mod store;
+mod support;
+mod token;

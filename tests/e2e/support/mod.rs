@@ -1,0 +1,12 @@
+//! The kit of the end-to-end tests: a home of its own and a command (`sandbox`, `command`), an
+//! issuer (`idp`), and a browser that is a socket (`browser`). The product is reached through its
+//! binary only.
+
+// Not every test binary uses every part of the kit.
+#![allow(dead_code)]
+
+pub mod browser;
+pub mod command;
+pub mod idp;
+pub mod running;
+pub mod sandbox;
