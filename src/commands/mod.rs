@@ -217,7 +217,9 @@ fn run(args: &[String]) -> Result<()> {
     let words: Vec<_> = args.iter().map(String::as_str).collect();
     let top = match Top::from_args(&["keyfob"], &words) {
         Ok(top) => top,
-        Err(early) if early.status.is_ok() => return term::print(early.output.trim_end()),
+        Err(early) if early.status.is_ok() => {
+            return term::print(&wrapped(early.output.trim_end()));
+        }
         Err(early) => {
             let what = crate::text::harmless(early.output.trim(), 500);
             let command = words.first().filter(|word| !word.starts_with('-'));
@@ -240,6 +242,27 @@ fn run(args: &[String]) -> Result<()> {
         Some(Command::Version(args)) => version::run(&args),
         None => Err(Error::usage("which command?").or_try("keyfob --help")),
     }
+}
+
+/// argh leaves the usage line and a command's own description unwrapped.
+fn wrapped(help: &str) -> String {
+    const WIDTH: usize = 80;
+    let mut lines = Vec::new();
+    for line in help.lines() {
+        let indent = if line.starts_with("Usage:") { "       " } else { "" };
+        let mut rest = line.to_owned();
+        while let Some(at) =
+            rest.get(..WIDTH).filter(|_| rest.len() > WIDTH).and_then(|s| s.rfind(' '))
+        {
+            if at <= indent.len() {
+                break;
+            }
+            let tail = rest.split_off(at);
+            lines.push(std::mem::replace(&mut rest, format!("{indent}{}", tail.trim_start())));
+        }
+        lines.push(rest);
+    }
+    lines.join("\n")
 }
 
 /// The one JSON object a command prints: `"version": 1` first, then its fields in the order given.

@@ -91,8 +91,8 @@ pub fn run(args: &Status) -> Result<()> {
     }
     let account = args.account.as_ref().map_or("no account".to_owned(), ToString::to_string);
     let why = if rows.is_empty() { "nobody is signed in" } else { "nothing listed can be used" };
-    let provider = args.account.as_ref().map_or("PROVIDER".to_owned(), ToString::to_string);
-    Err(Error::SignIn { account, why: why.to_owned(), next: format!("keyfob login {provider}") })
+    let named = args.account.as_ref().map_or(String::new(), |name| format!(" {name}"));
+    Err(Error::SignIn { account, why: why.to_owned(), next: format!("keyfob login{named}") })
 }
 
 fn listed(args: &Status, app: &App) -> Result<Vec<AccountId>> {

@@ -333,13 +333,14 @@ fn finish_claimed(
     };
     let (granted, space) = match exchange(&claimed.login, &code, client, store) {
         Ok(granted) => granted,
-        Err(error @ (Error::Temporary { .. } | Error::Unreadable { .. } | Error::Store { .. })) => {
-            store.release(claimed)?;
-            return Err(error.or_try("keyfob login --callback-url -"));
-        }
-        Err(error) => {
+        Err(error @ Error::Refused { .. }) => {
             store.drop_claimed(claimed)?;
             return Err(error);
+        }
+        // No answer, or none that makes sense: the code may still be good.
+        Err(error) => {
+            store.release(claimed)?;
+            return Err(still_open(error));
         }
     };
     let kept = keep(&claimed.login, *granted, space, client, store);
@@ -350,6 +351,19 @@ fn finish_claimed(
         signed_in.warnings.push(error.to_string());
     }
     Ok(signed_in)
+}
+
+fn still_open(error: Error) -> Error {
+    let hint = "; the sign-in is kept, give the same callback again";
+    match error {
+        Error::Temporary { what, retry_after_s } => {
+            Error::Temporary { what: format!("{what}{hint}"), retry_after_s }
+        }
+        Error::Unreadable { from, what } => {
+            Error::Unreadable { from, what: format!("{what}{hint}") }
+        }
+        error => error,
+    }
 }
 
 /// Asks for tokens, with space on the disk taken before the code is spent.

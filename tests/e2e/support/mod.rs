@@ -10,3 +10,4 @@ pub mod command;
 pub mod idp;
 pub mod running;
 pub mod sandbox;
+pub mod tls;
