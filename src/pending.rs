@@ -1,6 +1,6 @@
 //! A login under way, as a value: all that is needed to finish it in another process.
 
-use crate::account::AccountRef;
+use crate::account::{AccountRef, OauthClient};
 use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -26,4 +26,12 @@ pub struct PendingLogin {
     pub verify: bool,
     pub started_at: Timestamp,
     pub expires_at: Timestamp,
+}
+
+impl PendingLogin {
+    /// The client of this login.
+    pub fn client(&self) -> OauthClient {
+        let id = self.provider.client_id.clone().unwrap_or_default();
+        OauthClient { id, secret: self.client_secret.clone() }
+    }
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod discover;
 pub mod environment;
 pub mod fresh;
+pub mod keep;
 pub mod login;
 pub mod logout;
 pub mod project;

@@ -1,10 +1,10 @@
 //! The shape of a pending login on disk, private to the store.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::account::AccountRef;
 use crate::pending::PendingLogin;
-use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -13,7 +13,8 @@ struct Disk {
     version: u32,
     login_id: String,
     account: AccountRef,
-    row: Provider,
+    /// Through a value, so that the row's large reader is compiled once, not once more for files.
+    row: Value,
     client_secret: Option<String>,
     state: String,
     verifier: String,
@@ -29,10 +30,11 @@ struct Disk {
 /// None when the bytes are no pending login of this version.
 pub fn parse(bytes: &[u8]) -> Option<PendingLogin> {
     let disk: Disk = serde_json::from_slice(bytes).ok()?;
+    let provider = serde_json::from_value(disk.row).ok()?;
     (disk.version == 1).then(|| PendingLogin {
         login_id: disk.login_id,
         account: disk.account,
-        provider: disk.row,
+        provider,
         client_secret: disk.client_secret.map(Secret::new),
         state: Secret::new(disk.state),
         verifier: Secret::new(disk.verifier),
@@ -51,7 +53,7 @@ pub fn render(pending: &PendingLogin) -> Result<Vec<u8>, serde_json::Error> {
         version: 1,
         login_id: pending.login_id.clone(),
         account: pending.account.clone(),
-        row: pending.provider.clone(),
+        row: serde_json::to_value(&pending.provider)?,
         client_secret: pending.client_secret.as_ref().map(|secret| secret.expose().to_owned()),
         state: pending.state.expose().to_owned(),
         verifier: pending.verifier.expose().to_owned(),
