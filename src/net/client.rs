@@ -2,7 +2,8 @@
 
 use std::env;
 use std::io::Read;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -62,7 +63,10 @@ impl Client {
         let host = uri.authority().map_or_else(String::new, ToString::to_string);
         let proxied_by = choice.as_ref().map(|choice| choice.variable);
         let agent = self.agent(&uri, choice.map(|choice| choice.proxy))?;
-        let outcome = run(agent, request).and_then(reply);
+        let outcome = match proxied_by {
+            Some(_) => run_bounded(agent, request, self.timeout_s),
+            None => run(agent, request).and_then(reply),
+        };
         let line = format!("{method} {host}{}", harmless(uri.path(), 200));
         match outcome {
             Ok(reply) => {
@@ -109,6 +113,20 @@ impl Client {
             .build();
         Ok(slot.get_or_init(|| config.new_agent()))
     }
+}
+
+/// ureq gives each read of a proxy's answer to CONNECT the whole time-out anew, so a proxy that
+/// trickles would hold us for ever. The thread left behind ends with the process.
+fn run_bounded(
+    agent: &Agent,
+    request: Request<Secret>,
+    timeout_s: u64,
+) -> std::result::Result<Reply, ureq::Error> {
+    let agent = agent.clone();
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || sender.send(run(&agent, request).and_then(reply)));
+    let limit = Duration::from_secs(timeout_s);
+    answer.recv_timeout(limit).unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
 }
 
 /// A request without a body must say so, or ureq refuses it for GET.
