@@ -150,6 +150,9 @@ pub struct Identity {
     pub email: Option<String>,
     pub subject: Option<String>,
     pub organization: Option<String>,
+    /// Fields of the file that this version does not know; they survive a rewrite.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 impl Identity {
@@ -287,7 +290,7 @@ mod tests {
         let person = |email: Option<&str>, subject: Option<&str>| Identity {
             email: email.map(str::to_owned),
             subject: subject.map(str::to_owned),
-            organization: None,
+            ..Identity::default()
         };
         let me = person(Some("me@x"), Some("1"));
         assert!(me.is_someone_else_than(&person(Some("me@x"), Some("2"))));

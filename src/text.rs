@@ -27,6 +27,15 @@ fn is_dangerous(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// The system's words for an I/O error as part of a sentence: no capital, no number.
+pub fn cause(error: &std::io::Error) -> String {
+    let shown = error.to_string();
+    let words = shown.split(" (os error").next().unwrap_or_default();
+    let mut letters = words.chars();
+    let first = letters.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
+}
+
 /// `a`, `a and b`, `a, b and c`.
 pub fn list(items: &[String]) -> String {
     match items {

@@ -62,7 +62,11 @@ impl Timestamp {
     pub fn in_words(self, now: Timestamp) -> String {
         let distance = self.since(now);
         let words = duration_in_words(distance.saturating_abs());
-        if distance < 0 { format!("{words} ago") } else { format!("in {words}") }
+        match distance {
+            ..0 => format!("{words} ago"),
+            0 => "just now".to_owned(),
+            1.. => format!("in {words}"),
+        }
     }
 }
 

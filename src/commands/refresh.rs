@@ -54,8 +54,9 @@ pub fn run(args: &Refresh) -> Result<()> {
                     "provider": id.provider, "account": id.account,
                     "code": error.code(), "message": error.to_string(), "try": error.next(),
                 }));
-                if let Some(earlier) = first_error.replace(error) {
-                    term::say(&format!("keyfob: {earlier}"));
+                match first_error {
+                    None => first_error = Some(error),
+                    Some(_) => term::say(&format!("keyfob: {error}")),
                 }
             }
         }

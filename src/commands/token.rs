@@ -84,6 +84,7 @@ fn print_key(provider: &str, found: &Found) -> Result<()> {
         .with("token_type", Value::Null)
         .with("token", found.key.expose())
         .with("expires_at", Value::Null)
-        .with("source", format!("env:{}", found.name));
+        .with("api_base", Value::Null)
+        .with("headers", json!({}));
     term::print(&object.to_string())
 }

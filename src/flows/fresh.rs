@@ -49,7 +49,9 @@ pub fn credential(id: &AccountId, need: Need, tools: &Tools) -> Result<Fresh> {
         return Ok(Fresh { account: first_seen, warning: None });
     }
     let row = tools.providers.get(&id.provider)?;
-    may_refresh(&first_seen, row)?;
+    if let Err(error) = may_refresh(&first_seen, row) {
+        return instead_of(error, first_seen, need);
+    }
     let lock = match lock(&first_seen, need, tools)? {
         Locked::Ours(lock) => lock,
         Locked::NotNeeded(account) => return handed_out(*account, need, None),
@@ -58,8 +60,7 @@ pub fn credential(id: &AccountId, need: Need, tools: &Tools) -> Result<Fresh> {
     if suffices(&stored, need, Timestamp::now()) || was_renewed(&stored, &first_seen) {
         return handed_out(stored, need, None);
     }
-    may_refresh(&stored, row)?;
-    match renew(&stored, row, tools, &lock) {
+    match may_refresh(&stored, row).and_then(|()| renew(&stored, row, tools, &lock)) {
         Ok(account) => handed_out(account, need, None),
         Err(error) => instead_of(error, stored, need),
     }

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::net::loopback::Listener;
 use crate::provider::{Provider, Redirect, Shows};
+use crate::text;
 
 /// What the person asked for with flags.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,7 +49,7 @@ pub fn listen(row: &Provider, asked: Asked) -> Chosen {
                 let uri = uri(redirect, listener.port);
                 return Chosen { uri, listener: Some(listener), page: None, notes };
             }
-            Err(e) => notes.push(format!("cannot listen on port {port}: {e}")),
+            Err(e) => notes.push(format!("cannot listen on port {port}: {}", text::cause(&e))),
         }
     }
     notes.push("no port is free for the callback: finish by pasting the address".to_owned());
@@ -66,7 +67,9 @@ pub fn promise(row: &Provider, asked: Asked) -> Result<Chosen> {
         // Any port will do, so one that is free here now.
         None => {
             Listener::bind(&redirect.host, 0)
-                .map_err(|e| Error::failed(format!("cannot find a free port: {e}")))?
+                .map_err(|e| {
+                    Error::failed(format!("cannot find a free port: {}", text::cause(&e)))
+                })?
                 .port
         }
     };

@@ -53,6 +53,7 @@ pub fn identify(
         email: find(&row.identity.email),
         subject: find(&row.identity.subject),
         organization: find(&row.identity.organization),
+        unknown: Map::new(),
     };
     let extra = row.identity.extra.iter();
     let extra = extra.filter_map(|(key, paths)| Some((key.clone(), Value::String(find(paths)?))));

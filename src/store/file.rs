@@ -220,14 +220,9 @@ fn temp_name(path: &Path) -> Result<PathBuf> {
     Ok(path.with_file_name(format!("{name}{TEMP_MARK}{suffix}")))
 }
 
-/// An I/O error as a store error; the text of the system is kept, without its number.
+/// An I/O error as a store error.
 pub fn io_error(path: &Path, doing: &'static str, error: &io::Error) -> Error {
-    let shown = error.to_string();
-    let cause = shown.split(" (os error").next().unwrap_or_default();
-    let mut letters = cause.chars();
-    let first = letters.next().map(|c| c.to_ascii_lowercase());
-    let cause: String = first.into_iter().chain(letters).collect();
-    Error::store(path, doing, cause)
+    Error::store(path, doing, text::cause(error))
 }
 
 #[cfg(all(test, unix))]

@@ -8,6 +8,7 @@ pub mod prompt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::error::{Error, Result};
+use crate::text;
 
 /// One line of data on stdout. A reader that went away is no error.
 pub fn print(line: &str) -> Result<()> {
@@ -15,7 +16,7 @@ pub fn print(line: &str) -> Result<()> {
     let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"));
     match written.and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::failed(format!("cannot write to stdout: {e}")))
+            Err(Error::failed(format!("cannot write to stdout: {}", text::cause(&e))))
         }
         _ => Ok(()),
     }

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::text;
+
 /// A browser in the same terminal would fight with the prompt, and cannot run the pages anyway.
 const TEXT_BROWSERS: [&str; 6] = ["elinks", "links", "lynx", "links2", "w3m", "www-browser"];
 
@@ -99,9 +101,9 @@ impl Opener {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(url);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command
-            .spawn()
-            .map_err(|e| format!("{} could not be started: {e}", self.program.display()))?;
+        let mut child = command.spawn().map_err(|e| {
+            format!("{} could not be started: {}", self.program.display(), text::cause(&e))
+        })?;
         // Some openers stay with the browser: reap them without waiting.
         std::thread::spawn(move || child.wait());
         Ok(())

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Read};
 
 use crate::error::{Error, Result};
 use crate::term;
+use crate::text;
 
 /// No pasted callback, secret or downloaded JSON file is longer.
 const LIMIT_BYTES: u64 = 64 * 1024;
@@ -39,5 +40,5 @@ pub fn piped(what: &str) -> Result<String> {
 }
 
 fn unreadable(error: &io::Error) -> Error {
-    Error::usage(format!("cannot read stdin: {error}"))
+    Error::usage(format!("cannot read stdin: {}", text::cause(error)))
 }

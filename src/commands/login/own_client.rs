@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::term::prompt;
+use crate::text;
 
 /// No client file is larger.
 const LIMIT_BYTES: u64 = 64 * 1024;
@@ -64,11 +65,11 @@ fn read_json(path: &str) -> Result<OauthClient> {
     let text = if path == "-" {
         prompt::piped("client JSON")?
     } else {
-        let length = fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
+        let length = fs::metadata(path).map_err(|e| unreadable(text::cause(&e)))?.len();
         if length > LIMIT_BYTES {
             return Err(unreadable("it is too large for a client file".to_owned()));
         }
-        fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?
+        fs::read_to_string(path).map_err(|e| unreadable(text::cause(&e)))?
     };
     let wrong =
         || unreadable("it holds no client_id; download the JSON of a desktop client".to_owned());
