@@ -43,8 +43,11 @@ impl FromStr for AccountRef {
         if !is_provider_name(provider) {
             return Err("a provider is named with a-z, 0-9, `-`, `_` and `.`".to_owned());
         }
-        if account.is_some_and(|name| name.is_empty() || text::harmless(name, 128) != name) {
-            return Err("an account is named with up to 128 visible characters".to_owned());
+        let is_name = |name: &str| {
+            !name.is_empty() && text::harmless(name, 128) == name && text::short_name(name) == name
+        };
+        if account.is_some_and(|name| !is_name(name)) {
+            return Err("an account is named with visible characters, 128 at most".to_owned());
         }
         Ok(AccountRef { provider: provider.to_owned(), account: account.map(str::to_owned) })
     }

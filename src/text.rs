@@ -69,6 +69,16 @@ pub fn file_name(text: &str) -> String {
     name
 }
 
+/// As much of a name as fits into a file name with room for an extension and a temp mark.
+pub fn short_name(text: &str) -> String {
+    const LIMIT_BYTES: usize = 200;
+    let mut name = text.to_owned();
+    while file_name(&name).len() > LIMIT_BYTES {
+        name.pop();
+    }
+    name
+}
+
 /// The text behind a file name; None when it is not one that `file_name` makes.
 pub fn from_file_name(name: &str) -> Option<String> {
     let mut bytes = Vec::new();
@@ -120,6 +130,14 @@ mod tests {
         assert_eq!(file_name("me@example.com"), "me@example.com");
         assert_eq!(from_file_name("a.json.damaged-1~"), None);
         assert_eq!(from_file_name("%2"), None);
+    }
+
+    #[test]
+    fn no_name_is_too_long_for_a_file() {
+        for text in ["x".repeat(300), "ы".repeat(128), "🔑".repeat(128)] {
+            let name = short_name(&text);
+            assert!(text.starts_with(&name) && (180..=200).contains(&file_name(&name).len()));
+        }
     }
 
     #[test]

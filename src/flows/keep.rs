@@ -42,7 +42,7 @@ pub fn keep(
     let (who, extra) = identify(login, &granted, client, &mut warnings);
     check_expected(login, &who)?;
     let name = login.account.account.clone();
-    let name = name.or_else(|| who.name().map(str::to_owned)).unwrap_or("default".to_owned());
+    let name = name.or_else(|| who.name().map(text::short_name)).unwrap_or("default".to_owned());
     let id = AccountId { provider: login.account.provider.clone(), account: name };
     let account = new_account(login, id, granted.tokens, who, extra);
     let account = write(account, login.replace, space, store, &mut warnings)?;

@@ -13,6 +13,7 @@ use crate::net::page;
 use crate::pending::PendingLogin;
 use crate::protocol::authorize;
 use crate::protocol::callback::{self, Callback, Outcome};
+use crate::protocol::oauth_error::OauthError;
 use crate::protocol::pkce;
 use crate::protocol::token::{self, Answer, Exchange, Granted};
 use crate::provider::{Provider, Shows};
@@ -307,14 +308,9 @@ fn finish_claimed(
     let code = match callback.outcome {
         Outcome::Code(code) => code,
         Outcome::Refused(error) => {
-            let account = claimed.login.account.to_string();
+            let account = claimed.login.account.clone();
             store.drop_claimed(claimed)?;
-            return Err(Error::Refused {
-                provider: account,
-                code: error.code,
-                description: error.description,
-                next: None,
-            });
+            return Err(refused(&account, error));
         }
     };
     let (granted, space) = match exchange(&claimed.login, &code, client, store) {
@@ -337,6 +333,15 @@ fn finish_claimed(
         signed_in.warnings.push(error.to_string());
     }
     Ok(signed_in)
+}
+
+fn refused(account: &AccountRef, error: OauthError) -> Error {
+    Error::Refused {
+        provider: account.provider.clone(),
+        code: error.code,
+        description: error.description,
+        next: Some(format!("keyfob login {}", text::shell_word(&account.to_string()))),
+    }
 }
 
 fn still_open(error: Error) -> Error {
@@ -378,12 +383,7 @@ fn exchange(
     let now = Timestamp::now();
     match token::parse(reply.status, &reply.content_type, &reply.body, now) {
         Answer::Granted(granted) => Ok((granted, space)),
-        Answer::Refused(error) => Err(Error::Refused {
-            provider: login.account.to_string(),
-            code: error.code,
-            description: error.description,
-            next: Some(format!("keyfob login {}", text::shell_word(&login.account.to_string()))),
-        }),
+        Answer::Refused(error) => Err(refused(&login.account, error)),
         Answer::TryLater(why) => Err(Error::Temporary {
             what: format!("{} could not finish the sign-in just now ({why})", row.id),
             retry_after_s: reply.retry_after_s,
