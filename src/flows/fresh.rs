@@ -243,14 +243,11 @@ fn instead_of(error: Error, stored: Account, need: Need) -> Result<Fresh> {
         Need::Seconds(seconds) => stored.is_alive(now) && lives(&stored, seconds, now),
         Need::Renewed => false,
     };
-    match error {
-        error if !lives_long_enough => Err(error),
-        error @ (Error::SignIn { .. } | Error::Temporary { .. } | Error::Unreadable { .. }) => {
-            let warning = format!("{error}; the old token is still good");
-            Ok(Fresh { account: stored, warning: Some(warning) })
-        }
-        error => Err(error),
+    if !lives_long_enough {
+        return Err(error);
     }
+    let warning = format!("{error}; the old token is still good");
+    Ok(Fresh { account: stored, warning: Some(warning) })
 }
 
 /// A token just renewed is handed out however short its life, unless more was asked for.
