@@ -3,72 +3,73 @@
 # keyfob speaks the protocol and not just our own issuer's dialect of it. Needs node and npm.
 set -eu
 cd "$(dirname "$0")/.."
-keyfob=${KEYFOB:-target/debug/keyfob}
-mkdir -p target/interop
-[ -d target/interop/node_modules/oauth2-mock-server ] ||
-  npm install --prefix target/interop --no-audit --no-fund --silent oauth2-mock-server@8
+keyfob=$PWD/${KEYFOB:-target/debug/keyfob}
+modules=target/interop
+mkdir -p "$modules"
+[ -d "$modules/node_modules/oidc-provider" ] && [ -d "$modules/node_modules/oauth2-mock-server" ] ||
+  npm install --prefix "$modules" --no-audit --no-fund --silent oauth2-mock-server@8 oidc-provider@9
+cp scripts/interop/*.mjs "$modules/"
 
 work=$(mktemp -d)
-export KEYFOB_HOME="$work/home"
 trap 'kill ${server:-} 2>/dev/null || true; rm -rf "$work"' EXIT
 
-cat >"$work/server.mjs" <<'JS'
-import { OAuth2Server } from 'oauth2-mock-server';
-const server = new OAuth2Server();
-await server.issuer.keys.generate('RS256');
-// The server is lenient by default; count what it was asked, and insist on PKCE.
-const seen = {};
-const note = (name) => (seen[name] = (seen[name] ?? 0) + 1);
-server.service.on('beforeResponse', (_, request) => {
-  note(`token:${request.body.grant_type}`);
-  if (request.body.grant_type === 'authorization_code' && !request.body.code_verifier) note('no verifier');
-});
-server.service.on('beforeUserinfo', (answer) => {
-  note('userinfo');
-  answer.body = { sub: 'johndoe', email: 'john@example.com' };
-});
-server.service.on('beforeRevoke', () => note('revoke'));
-await server.start(0, '127.0.0.1');
-const { port } = server.address();
-server.issuer.url = `http://127.0.0.1:${port}`;
-console.log(`listening on ${server.issuer.url}`);
-process.on('SIGUSR1', () => console.log(`seen ${JSON.stringify(seen)}`));
-JS
-cp "$work/server.mjs" target/interop/server.mjs
-node target/interop/server.mjs >"$work/log" &
-server=$!
-for _ in $(seq 100); do
-  origin=$(sed -n 's/^listening on //p' "$work/log")
-  [ -n "$origin" ] && break
-  sleep 0.1
-done
-echo "oauth2-mock-server listens on $origin"
-
 step() { printf '\n== %s\n' "$*"; }
-step "provider add, by the server's own metadata"
-"$keyfob" provider add mock --issuer "$origin" --client-id keyfob-interop --scope "openid email offline_access"
-step "login in two steps"
-url=$("$keyfob" login mock --print-auth-url)
-landed=$(node -e 'fetch(process.argv[1], {redirect: "manual"}).then(r => console.log(r.headers.get("location")))' "$url")
-printf '%s' "$landed" | "$keyfob" login --callback-url -
-step "token, refresh, token"
-[ -n "$("$keyfob" token mock)" ]
-"$keyfob" refresh mock
-[ -n "$("$keyfob" token mock)" ]
-step "status --check"
-"$keyfob" status mock --check
-step "logout"
-"$keyfob" logout mock
 
-kill -USR1 "$server"
-for _ in $(seq 50); do
-  seen=$(sed -n 's/^seen //p' "$work/log")
-  [ -n "$seen" ] && break
-  sleep 0.1
-done
-echo "the server saw: $seen"
-for word in '"token:authorization_code":1' '"token:refresh_token":1' '"revoke":1'; do
-  case $seen in *"$word"*) ;; *) echo "missing: $word" >&2; exit 1 ;; esac
-done
-case $seen in *"no verifier"*) echo "PKCE was not used" >&2; exit 1 ;; esac
-echo "interop: an independent server accepts keyfob"
+free_port() { node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'; }
+
+# serve NAME: starts the server and sets $origin
+serve() {
+  : >"$work/$1.log"
+  node "$modules/$1.mjs" "$(free_port)" >"$work/$1.log" 2>&1 &
+  server=$!
+  for _ in $(seq 200); do
+    origin=$(sed -n 's/^listening on //p' "$work/$1.log")
+    [ -z "$origin" ] || return 0
+    sleep 0.05
+  done
+  cat "$work/$1.log" >&2
+  return 1
+}
+
+# saw NAME WORD...: the server counted each word at least once
+saw() {
+  local log="$work/$1.log" word
+  shift
+  echo "the server saw: $(sed -n 's/^seen //p' "$log" | tail -n 1)"
+  for word; do
+    grep -q "^seen .*\"$word\":" "$log" || { echo "missing: $word" >&2; cat "$log" >&2; exit 1; }
+  done
+  ! grep -E 'error: |no verifier' "$log" || exit 1
+}
+
+# whole_life NAME ARGUMENT...: added with the arguments, signed in, refreshed twice, logged out
+whole_life() {
+  local name=$1 url
+  shift
+  export KEYFOB_HOME="$work/$name"
+  step "$name at $origin: provider add $*"
+  "$keyfob" provider add "$name" --issuer "$origin" --scope "openid email offline_access" "$@"
+  step "$name: login in two steps"
+  url=$("$keyfob" login "$name" --print-auth-url --prompt consent)
+  node "$modules/approve.mjs" "$url" | "$keyfob" login --callback-url -
+  step "$name: token, two refreshes, token"
+  [ -n "$("$keyfob" token "$name")" ]
+  "$keyfob" refresh "$name"
+  "$keyfob" refresh "$name"
+  [ -n "$("$keyfob" token "$name")" ]
+  step "$name: status --check, logout"
+  "$keyfob" status "$name" --check
+  "$keyfob" logout "$name"
+  kill "$server"
+}
+
+serve oidc-provider
+whole_life strict --register
+saw oidc-provider registered authorization_code refresh_token rotated revoked
+
+serve oauth2-mock-server
+whole_life lenient --client-id keyfob-interop
+saw oauth2-mock-server authorization_code refresh_token revoked
+
+echo
+echo "interop: two independent servers accept keyfob"
