@@ -16,6 +16,12 @@ fn enabled(level: &str) -> bool {
     wanted.is_some_and(|wanted| rank.is_some_and(|rank| rank <= wanted))
 }
 
+/// A warning, whatever the level.
+pub fn warn(line: &str) {
+    // A closed stderr is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "keyfob: warning: {line}");
+}
+
 pub fn debug(line: &str) {
     print("debug", line);
 }

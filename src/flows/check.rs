@@ -2,6 +2,7 @@
 
 use crate::account::{Account, Credential};
 use crate::error::Result;
+use crate::flows::discover;
 use crate::flows::fresh::{self, Need, Tools};
 use crate::protocol::identity;
 
@@ -30,8 +31,8 @@ fn probe(account: &Account, tools: &Tools) -> Result<Need> {
         return Ok(Need::Usual);
     }
     let Credential::Oauth(tokens) = &account.credential;
-    let row = tools.providers.get(&account.id.provider)?;
-    let Some(request) = identity::userinfo(row, &tokens.access_token)? else {
+    let row = discover::complete(tools.providers.get(&account.id.provider)?, tools.client)?;
+    let Some(request) = identity::userinfo(&row, &tokens.access_token)? else {
         return Ok(Need::Usual);
     };
     let reply = tools.client.send(request)?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::account::{Account, AccountId, Credential, OauthClient, Refusal, Tokens};
 use crate::endpoint;
 use crate::error::{Error, Result};
+use crate::flows::discover;
 use crate::net::client::Client;
 use crate::protocol::token::{self, Answer};
 use crate::provider::{Provider, Providers};
@@ -49,18 +50,16 @@ pub fn credential(id: &AccountId, need: Need, tools: &Tools) -> Result<Fresh> {
         return Ok(Fresh { account: first_seen, warning: None });
     }
     let row = tools.providers.get(&id.provider)?;
-    if let Err(error) = may_refresh(&first_seen, row) {
-        return instead_of(error, first_seen, need);
-    }
-    let lock = match lock(&first_seen, need, tools)? {
-        Locked::Ours(lock) => lock,
-        Locked::NotNeeded(account) => return handed_out(*account, need, None),
+    let lock = match may_refresh(&first_seen).and_then(|()| lock(&first_seen, need, tools)) {
+        Ok(Locked::Ours(lock)) => lock,
+        Ok(Locked::NotNeeded(account)) => return handed_out(*account, need, None),
+        Err(error) => return instead_of(error, first_seen, need),
     };
     let stored = tools.store.read_account(id)?.ok_or_else(|| nobody(id))?;
     if suffices(&stored, need, Timestamp::now()) || was_renewed(&stored, &first_seen) {
         return handed_out(stored, need, None);
     }
-    match may_refresh(&stored, row).and_then(|()| renew(&stored, row, tools, &lock)) {
+    match may_refresh(&stored).and_then(|()| renew(&stored, row, tools, &lock)) {
         Ok(account) => handed_out(account, need, None),
         Err(error) => instead_of(error, stored, need),
     }
@@ -86,8 +85,8 @@ fn was_renewed(account: &Account, first_seen: &Account) -> bool {
         && account.is_alive(Timestamp::now())
 }
 
-/// No request is made that cannot succeed, or that would carry a token where it does not belong.
-fn may_refresh(account: &Account, row: &Provider) -> Result<()> {
+/// No request is made that cannot succeed.
+fn may_refresh(account: &Account) -> Result<()> {
     if let Some(refusal) = &account.refused {
         let when = refusal.at.in_words(Timestamp::now());
         let why = format!("the sign-in was refused {when} ({})", text::harmless(&refusal.code, 80));
@@ -101,10 +100,6 @@ fn may_refresh(account: &Account, row: &Provider) -> Result<()> {
             _ => "the token cannot be renewed: the sign-in brought no refresh token".to_owned(),
         };
         return Err(sign_in(&account.id, why));
-    }
-    if !is_issued_by(account, row) {
-        let why = "it was issued by another server than the one the provider's row names now";
-        return Err(sign_in(&account.id, why.to_owned()));
     }
     Ok(())
 }
@@ -148,6 +143,11 @@ fn renew(old: &Account, row: &Provider, tools: &Tools, _lock: &AccountLock) -> R
     let Some(refresh_token) = &old_tokens.refresh_token else {
         return Err(sign_in(&old.id, "there is no refresh token".to_owned()));
     };
+    let row = &*discover::complete(row, tools.client)?;
+    if !is_issued_by(old, row) {
+        let why = "it was issued by another server than the one the provider's row names now";
+        return Err(sign_in(&old.id, why.to_owned()));
+    }
     let client = client_of(old, row, tools.store)?;
     let request = token::refresh(row, &client, refresh_token)?;
     let space = tools.store.reserve_account(&old.id)?;

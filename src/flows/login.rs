@@ -47,6 +47,9 @@ pub fn begin(wish: Wish, store: &Store) -> Result<PendingLogin> {
     let now = Timestamp::now();
     store.sweep(now);
     check_room(&wish.account, store)?;
+    // Found before the person goes to the browser, not after.
+    let token_url = wish.provider.need(&wish.provider.token_url, "token_url")?;
+    endpoint::check("the token endpoint", token_url)?;
     let (mut state_bytes, mut verifier_bytes) = ([0; 32], [0; 64]);
     let drawn = getrandom::fill(&mut state_bytes).and(getrandom::fill(&mut verifier_bytes));
     drawn.map_err(|e| Error::failed(format!("the system gives no random bytes: {e}")))?;
@@ -206,10 +209,10 @@ fn finish_here(
     client: &Client,
     store: &Store,
 ) -> Result<SignedIn> {
-    if let Some(claimed) = store.claim_pending(&pending.login_id)? {
-        return finish_claimed(claimed, callback, client, store);
-    }
-    while store.is_under_way(&pending.login_id) && Instant::now() < deadline {
+    while Instant::now() < deadline && store.is_under_way(&pending.login_id) {
+        if let Some(claimed) = store.claim_pending(&pending.login_id)? {
+            return finish_claimed(claimed, callback, client, store);
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
     finished_elsewhere(pending, store)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::account::{Account, AccountId, Credential};
 use crate::error::{Error, Result};
-use crate::flows::fresh;
+use crate::flows::{discover, fresh};
 use crate::net::client::Client;
 use crate::protocol::revoke;
 use crate::provider::Providers;
@@ -57,6 +57,7 @@ fn revoke(
     let Some(row) = providers.find(&account.id.provider)? else {
         return Ok((None, Some("its provider is unknown now, so nothing was revoked".to_owned())));
     };
+    let row = &*discover::complete(row, client)?;
     if !fresh::is_issued_by(account, row) {
         let warning = "it was issued by another server than the row names now: nothing was revoked";
         return Ok((None, Some(warning.to_owned())));

@@ -1,9 +1,11 @@
 //! Where the provider sends the browser at the end: a loopback port of ours, or its own page.
 
-use crate::error::{Error, Result};
 use crate::net::loopback::Listener;
 use crate::provider::{Provider, Redirect, Shows};
 use crate::text;
+
+/// For a machine that cannot even listen on loopback: a port that nothing common uses.
+const ANY_PORT: u16 = 28_917;
 
 /// What the person asked for with flags.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,27 +55,24 @@ pub fn listen(row: &Provider, asked: Asked) -> Chosen {
         }
     }
     notes.push("no port is free for the callback: finish by pasting the address".to_owned());
-    Chosen { uri: uri(redirect, ports[0]), listener: None, page: None, notes }
+    // Somewhere a browser can go, though nobody listens there.
+    let port = ports.iter().copied().find(|port| *port != 0).or_else(|| free_port(redirect));
+    Chosen { uri: uri(redirect, port.unwrap_or(ANY_PORT)), listener: None, page: None, notes }
+}
+
+fn free_port(redirect: &Redirect) -> Option<u16> {
+    Listener::bind(&redirect.host, 0).ok().map(|listener| listener.port)
 }
 
 /// For a login that another command will finish: nobody listens.
-pub fn promise(row: &Provider, asked: Asked) -> Result<Chosen> {
+pub fn promise(row: &Provider, asked: Asked) -> Chosen {
     let redirect = &row.redirect;
     if let Some(page) = hosted(redirect, asked) {
-        return Ok(page);
+        return page;
     }
-    let port = match asked.port.or(redirect.ports.first().copied()) {
-        Some(port) => port,
-        // Any port will do, so one that is free here now.
-        None => {
-            Listener::bind(&redirect.host, 0)
-                .map_err(|e| {
-                    Error::failed(format!("cannot find a free port: {}", text::cause(&e)))
-                })?
-                .port
-        }
-    };
-    Ok(Chosen { uri: uri(redirect, port), listener: None, page: None, notes: Vec::new() })
+    let port = asked.port.or(redirect.ports.first().copied()).or_else(|| free_port(redirect));
+    let uri = uri(redirect, port.unwrap_or(ANY_PORT));
+    Chosen { uri, listener: None, page: None, notes: Vec::new() }
 }
 
 fn hosted(redirect: &Redirect, asked: Asked) -> Option<Chosen> {

@@ -164,7 +164,9 @@ fn listen(listener: Option<&Listener>, with_paste: bool) -> Receiver<Event> {
         let (server, sender) = (Arc::clone(server), sender.clone());
         thread::spawn(move || {
             while let Ok(request) = server.recv() {
-                if sender.send(Event::Request(request)).is_err() {
+                if has_open_body(&request) {
+                    refuse_body(request);
+                } else if sender.send(Event::Request(request)).is_err() {
                     return;
                 }
             }
@@ -228,17 +230,24 @@ fn consider_paste<T>(lines: &[String], rules: &Rules<T>) -> Option<T> {
     }
 }
 
+/// Whether the body is still on the wire: tiny_http has read only small ones by now.
+fn has_open_body(request: &Request) -> bool {
+    let has = |name: &'static str| request.headers().iter().any(|header| header.field.equiv(name));
+    request.body_length().is_some_and(|length| length > 1024)
+        || has("Transfer-Encoding")
+        || has("Expect")
+        || has("Upgrade")
+}
+
+/// Dropping such a request would wait for the body to its announced end, and abort the process when
+/// that is huge. Answered this way and leaked, it costs one socket until we exit.
+fn refuse_body(request: Request) {
+    std::mem::forget(request.upgrade("close", Response::empty(413)));
+}
+
 /// Written by hand through the raw writer: tiny_http would keep the connection open, and browsers
 /// reuse it for a second login that then hangs.
 fn answer(request: Request, status: u16, html: &str) {
-    let has_large_body = request.body_length().is_some_and(|length| length > 1024)
-        || request.headers().iter().any(|header| header.field.equiv("Transfer-Encoding"));
-    if has_large_body {
-        // Dropping the request would read the body to its announced end, and abort the process
-        // when that is huge. Answered this way and leaked, it costs one socket until we exit.
-        std::mem::forget(request.upgrade("close", Response::empty(413)));
-        return;
-    }
     let is_head = *request.method() == Method::Head;
     let reason = Response::empty(status).status_code().default_reason_phrase();
     let head = format!(

@@ -6,7 +6,7 @@ mod table;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -234,6 +234,11 @@ impl Default for IdentityPaths {
     }
 }
 
+/// What is asked of an issuer when nobody says otherwise: who it is, and a refresh token.
+pub fn oidc_scopes() -> Vec<String> {
+    ["openid", "email", "offline_access"].map(str::to_owned).to_vec()
+}
+
 fn loopback_host() -> String {
     "127.0.0.1".to_owned()
 }
@@ -255,20 +260,39 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// Tries the keys one by one: serde's own text would quote the value, which may be a secret.
+fn wrong_row(id: &str, row: &Value) -> Error {
+    let alone = |key: &str| {
+        let mut one = json!({"id": id});
+        one[key] = row[key].clone();
+        serde_json::from_value::<Provider>(one).is_err()
+    };
+    let keys = row.as_object().into_iter().flat_map(Map::keys);
+    let culprit = keys.into_iter().find(|key| alone(key));
+    let which = culprit.map_or(format!("providers.{id}"), |key| format!("providers.{id}.{key}"));
+    let what = format!("config.json: {which} is not of the type it has to be");
+    Error::failed(what).or_try(format!("keyfob provider remove {id}"))
+}
+
 impl Provider {
     /// A row with nothing but its name, to be filled by flags or by discovery.
     pub fn named(id: &str) -> Result<Provider> {
         Provider::from_value(id, Value::Object(Map::new()))
     }
 
+    /// A row out of JSON. The error names the key that is wrong, and never its value.
     fn from_value(id: &str, mut row: Value) -> Result<Provider> {
-        if let Value::Object(keys) = &mut row {
-            keys.insert("id".to_owned(), Value::String(id.to_owned()));
+        row["id"] = Value::from(id);
+        let Ok(mut row) = serde_json::from_value::<Provider>(row.clone()) else {
+            return Err(wrong_row(id, &row));
+        };
+        if row.ways.is_empty() && (row.issuer.is_some() || row.authorize_url.is_some()) {
+            row.ways.push(Way::Browser);
         }
-        serde_json::from_value(row).map_err(|e| {
-            Error::failed(format!("the row of provider {id} is wrong: {e}"))
-                .or_try(format!("keyfob provider remove {id}"))
-        })
+        if row.scopes.is_empty() && row.issuer.is_some() {
+            row.scopes = oidc_scopes();
+        }
+        Ok(row)
     }
 
     pub fn published_secret(&self) -> Option<Secret> {

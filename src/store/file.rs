@@ -16,19 +16,24 @@ const LIMIT_BYTES: u64 = 4 * 1024 * 1024;
 /// The whole content, or None when nothing is there. A symlink, a special file, or one that
 /// others may read or write is an error that names the cure.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    let seen = match fs::symlink_metadata(path) {
-        Ok(seen) => seen,
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // A pipe in place of the file must not make us wait for a writer.
+    #[cfg(unix)]
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = match options.open(path) {
+        Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if is_symlink_error(&e) => return Err(symlink(path)),
         Err(e) => return Err(io_error(path, "read", &e)),
     };
-    check_kind(path, &seen)?;
-    let file = File::open(path).map_err(|e| io_error(path, "read", &e))?;
-    let opened = file.metadata().map_err(|e| io_error(path, "read", &e))?;
-    if !is_same_file(&seen, &opened) {
-        return Err(Error::store(path, "read", "it was replaced while being opened"));
+    let metadata = file.metadata().map_err(|e| io_error(path, "read", &e))?;
+    if !metadata.is_file() {
+        return Err(Error::store(path, "use", "it is not a regular file"));
     }
-    check_mode(path, &opened)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(opened.len().min(LIMIT_BYTES)).unwrap_or(0));
+    check_mode(path, &metadata)?;
+    let size = usize::try_from(metadata.len().min(LIMIT_BYTES)).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(size + 1);
     let limited = file.take(LIMIT_BYTES + 1).read_to_end(&mut bytes);
     limited.map_err(|e| io_error(path, "read", &e))?;
     if bytes.len() as u64 > LIMIT_BYTES {
@@ -37,24 +42,13 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-fn check_kind(path: &Path, seen: &Metadata) -> Result<()> {
-    if seen.is_symlink() {
-        return Err(Error::store(path, "use", "it is a symlink, and keyfob follows none"));
-    }
-    if !seen.is_file() {
-        return Err(Error::store(path, "use", "it is not a regular file"));
-    }
-    Ok(())
+/// What O_NOFOLLOW answers for a symlink.
+pub fn is_symlink_error(error: &io::Error) -> bool {
+    cfg!(unix) && error.raw_os_error() == Some(libc::ELOOP)
 }
 
-#[cfg(unix)]
-fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-#[cfg(not(unix))]
-fn is_same_file(_: &Metadata, _: &Metadata) -> bool {
-    true
+pub fn symlink(path: &Path) -> Error {
+    Error::store(path, "use", "it is a symlink, and keyfob follows none")
 }
 
 /// Only the owner may read or write it.
@@ -73,24 +67,47 @@ fn check_mode(_: &Path, _: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// Makes the folder and its missing parents 0700. One that others may write to is refused:
-/// they could put their own files in place of ours.
+/// Makes the folder and its missing parents 0700, whatever the umask. One that others may write to
+/// is refused: they could put their own files in place of ours.
 pub fn make_folder(folder: &Path) -> Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    builder.mode(0o700);
-    builder.create(folder).map_err(|e| io_error(folder, "create", &e))?;
-    #[cfg(unix)]
-    {
-        let mode = fs::metadata(folder).map_err(|e| io_error(folder, "read", &e))?.mode();
-        // A sticky folder (like /tmp) keeps others away from our files.
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-            let cause = format!("others may write to it (mode {:03o})", mode & 0o777);
-            let cure = format!("chmod 700 {}", text::shell_word(&folder.display().to_string()));
-            return Err(Error::store(folder, "use", cause).or_try(cure));
+    let missing: Vec<_> = folder.ancestors().take_while(|path| !path.exists()).collect();
+    for path in missing.iter().rev() {
+        match make_private_folder(path) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+                return Err(io_error(path, "create", &e));
+            }
+            _ => {}
         }
     }
+    check_folder(folder)
+}
+
+#[cfg(unix)]
+fn make_private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    keep_owner(&File::open(path)?, path.parent().unwrap_or(path))
+}
+
+#[cfg(not(unix))]
+fn make_private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().create(path)
+}
+
+#[cfg(unix)]
+fn check_folder(folder: &Path) -> Result<()> {
+    let mode = fs::metadata(folder).map_err(|e| io_error(folder, "read", &e))?.mode();
+    // A sticky folder (like /tmp) keeps others away from our files.
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        let cause = format!("others may write to it (mode {:03o})", mode & 0o777);
+        let cure = format!("chmod 700 {}", text::shell_word(&folder.display().to_string()));
+        return Err(Error::store(folder, "use", cause).or_try(cure));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_folder(_: &Path) -> Result<()> {
     Ok(())
 }
 
@@ -114,8 +131,12 @@ impl Reservation {
     pub fn new(path: &Path, space_bytes: usize) -> Result<Reservation> {
         let folder = path.parent().unwrap_or(Path::new("."));
         make_folder(folder)?;
-        if let Ok(seen) = fs::symlink_metadata(path) {
-            check_kind(path, &seen)?;
+        match fs::symlink_metadata(path) {
+            Ok(seen) if seen.is_symlink() => return Err(symlink(path)),
+            Ok(seen) if !seen.is_file() => {
+                return Err(Error::store(path, "use", "it is not a regular file"));
+            }
+            Ok(_) | Err(_) => {}
         }
         let temp = temp_name(path)?;
         let file = create_private(&temp).map_err(|e| io_error(path, "write", &e))?;
@@ -178,7 +199,7 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Root writing into someone's home must not leave files behind that their owner cannot read.
 #[cfg(unix)]
-fn keep_owner(file: &File, folder: &Path) -> io::Result<()> {
+pub fn keep_owner(file: &File, folder: &Path) -> io::Result<()> {
     let (ours, theirs) = (file.metadata()?, fs::metadata(folder)?);
     if ours.uid() != theirs.uid() {
         let chowned = std::os::unix::fs::fchown(file, Some(theirs.uid()), Some(theirs.gid()));
@@ -209,8 +230,9 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The mark of an unfinished write; what carries it may be swept.
-pub const TEMP_MARK: &str = ".tmp-";
+/// The mark of an unfinished write, which no name of an account holds (`text::file_name` encodes
+/// it); what carries it may be swept.
+pub const TEMP_MARK: char = '~';
 
 fn temp_name(path: &Path) -> Result<PathBuf> {
     let mut random = [0; 8];

@@ -1,13 +1,16 @@
 //! One advisory lock file per account, never the data file. The kernel frees it if we die.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::Path;
 
 #[cfg(unix)]
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use crate::error::{Error, Result};
+use crate::log;
 use crate::store::file;
+use crate::text;
 
 /// Exclusive across processes until dropped.
 #[derive(Debug)]
@@ -24,32 +27,49 @@ pub fn is_off() -> bool {
 /// that names the way round it.
 pub fn try_lock(path: &Path) -> Result<Option<AccountLock>> {
     if is_off() {
+        log::warn(
+            "KEYFOB_LOCK=off: nothing keeps other processes from refreshing at the same time",
+        );
         return Ok(Some(AccountLock { _file: None }));
     }
-    let file = open(path)?;
+    try_lock_file(open(path)?, path)
+}
+
+/// Locks a file that is there already; None while another process holds it.
+pub fn try_lock_file(file: File, path: &Path) -> Result<Option<AccountLock>> {
+    if is_off() {
+        return Ok(Some(AccountLock { _file: None }));
+    }
     match file.try_lock() {
         Ok(()) => Ok(Some(AccountLock { _file: Some(file) })),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(e)) => Err(Error::store(
-            path,
-            "lock",
-            format!("{e}; KEYFOB_LOCK=off goes on without a lock, one process at a time"),
-        )),
+        Err(TryLockError::Error(e)) => {
+            let way_round = "KEYFOB_LOCK=off goes on without a lock, one process at a time";
+            Err(Error::store(path, "lock", format!("{}; {way_round}", text::cause(&e))))
+        }
     }
 }
 
 fn open(path: &Path) -> Result<File> {
-    if let Some(folder) = path.parent() {
-        file::make_folder(folder)?;
-    }
-    if path.is_symlink() {
-        return Err(Error::store(path, "lock", "it is a symlink, and keyfob follows none"));
+    let folder = path.parent().unwrap_or(Path::new("."));
+    file::make_folder(folder)?;
+    match file::create_private(path).and_then(|file| file::keep_owner(&file, folder).map(|()| file))
+    {
+        Ok(file) => return Ok(file),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(file::io_error(path, "lock", &e)),
     }
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
+    options.read(true).write(true);
     #[cfg(unix)]
-    options.mode(0o600);
-    options.open(path).map_err(|e| file::io_error(path, "lock", &e))
+    options.custom_flags(libc::O_NOFOLLOW);
+    options.open(path).map_err(|e| {
+        if file::is_symlink_error(&e) {
+            file::symlink(path)
+        } else {
+            file::io_error(path, "lock", &e)
+        }
+    })
 }
 
 /// The process that holds the lock, where the system tells (Linux: /proc/locks).

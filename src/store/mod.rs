@@ -7,26 +7,25 @@ mod config_file;
 mod file;
 mod lock;
 mod pending_file;
+mod sweep;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::account::{Account, AccountId};
 use crate::error::{Error, Result};
-use crate::pending::PendingLogin;
 use crate::text;
 use crate::time::Timestamp;
 
 pub use config_file::Config;
 pub use file::Reservation;
 pub use lock::AccountLock;
+pub use pending_file::Claimed;
 
 /// Room for the largest answer of tokens that makes sense, reserved before they are asked for.
 const ACCOUNT_SPACE_BYTES: usize = 64 * 1024;
-/// A temp file without a lock to tell its owner is swept after this age.
-const TEMP_AGE: Duration = Duration::from_secs(600);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
 pub struct Store {
@@ -39,12 +38,6 @@ pub enum Found {
     /// There are bytes, and they are no account; the text says why.
     Damaged(String),
     Missing,
-}
-
-/// A pending login taken out of circulation: nobody else can finish it.
-pub struct Claimed {
-    pub login: PendingLogin,
-    path: PathBuf,
 }
 
 impl Store {
@@ -139,7 +132,9 @@ impl Store {
     /// Renames a damaged account file so that a login can take its place; returns the new name.
     pub fn set_aside(&self, id: &AccountId, now: Timestamp) -> Result<PathBuf> {
         let path = self.account_path(id);
-        let aside = path.with_extension(format!("json.damaged-{}", now.0));
+        let names = (1..).map(|n| path.with_extension(format!("json.damaged-{}-{n}", now.0)));
+        let free = names.take(1_000).find(|name| fs::symlink_metadata(name).is_err());
+        let aside = free.ok_or_else(|| Error::store(&path, "set aside", "no name is free"))?;
         fs::rename(&path, &aside).map_err(|e| file::io_error(&path, "set aside", &e))?;
         Ok(aside)
     }
@@ -162,120 +157,6 @@ impl Store {
     /// The error for a lock that was not had in time; it names the holder where known.
     pub fn lock_timeout(&self, id: &AccountId, limit: Duration) -> Error {
         lock_timeout(&self.lock_path(id), limit)
-    }
-
-    // ---- logins under way
-
-    fn pending_path(&self, login_id: &str) -> PathBuf {
-        self.home.join("pending").join(format!("{login_id}.json"))
-    }
-
-    pub fn write_pending(&self, pending: &PendingLogin) -> Result<()> {
-        let path = self.pending_path(&pending.login_id);
-        let bytes = pending_file::render(pending).map_err(|e| Error::store(&path, "write", e))?;
-        file::write(&path, &bytes)
-    }
-
-    /// The login under way with this id, expired or not.
-    pub fn find_pending(&self, login_id: &str) -> Result<Option<PendingLogin>> {
-        if !is_login_id(login_id) {
-            return Ok(None);
-        }
-        let bytes = file::read(&self.pending_path(login_id))?;
-        Ok(bytes.and_then(|bytes| pending_file::parse(&bytes)))
-    }
-
-    /// All logins under way that have not expired, oldest first.
-    pub fn pending(&self, now: Timestamp) -> Result<Vec<PendingLogin>> {
-        let mut all = Vec::new();
-        for name in file_names(&self.home.join("pending"))? {
-            if let Some(login_id) = name.strip_suffix(".json") {
-                all.extend(self.find_pending(login_id)?.filter(|login| login.expires_at > now));
-            }
-        }
-        all.sort_by_key(|login| login.started_at);
-        Ok(all)
-    }
-
-    /// Takes the login out of circulation by a rename, which only one process can win. None:
-    /// somebody else was first, or it is gone.
-    pub fn claim_pending(&self, login_id: &str) -> Result<Option<Claimed>> {
-        let Some(login) = self.find_pending(login_id)? else { return Ok(None) };
-        let from = self.pending_path(login_id);
-        let path = from.with_extension("claimed");
-        match fs::rename(&from, &path) {
-            Ok(()) => Ok(Some(Claimed { login, path })),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(file::io_error(&from, "claim", &e)),
-        }
-    }
-
-    /// Whether the login still waits for somebody to finish it, or is being finished.
-    pub fn is_under_way(&self, login_id: &str) -> bool {
-        let path = self.pending_path(login_id);
-        path.exists() || path.with_extension("claimed").exists()
-    }
-
-    /// Puts a claimed login back: its code was not spent.
-    pub fn release(&self, claimed: Claimed) -> Result<()> {
-        let path = self.pending_path(&claimed.login.login_id);
-        fs::rename(&claimed.path, &path).map_err(|e| file::io_error(&path, "write", &e))
-    }
-
-    /// The claimed login is over.
-    pub fn drop_claimed(&self, claimed: Claimed) -> Result<()> {
-        remove(&claimed.path).map(|_| ())
-    }
-
-    /// Removes a login under way; false when there was none.
-    pub fn cancel_pending(&self, login_id: &str) -> Result<bool> {
-        if !is_login_id(login_id) {
-            return Ok(false);
-        }
-        remove(&self.pending_path(login_id))
-    }
-
-    /// Removes what is stale: expired logins, claims and temp files of processes that died.
-    /// Errors are of no interest: the next login sweeps again.
-    pub fn sweep(&self, now: Timestamp) {
-        let folder = self.home.join("pending");
-        for name in file_names(&folder).unwrap_or_default() {
-            let path = folder.join(&name);
-            let is_over = match file::read(&path) {
-                Ok(Some(_)) if name.contains(file::TEMP_MARK) => is_old(&path),
-                Ok(Some(bytes)) => {
-                    let login = pending_file::parse(&bytes);
-                    login.map_or_else(|| is_old(&path), |login| login.expires_at <= now)
-                }
-                Ok(None) | Err(_) => false,
-            };
-            if is_over {
-                let _ = fs::remove_file(&path);
-            }
-        }
-        self.sweep_accounts();
-    }
-
-    /// A temp file of an account is nobody's once the account's lock is free.
-    fn sweep_accounts(&self) {
-        let accounts = self.home.join("accounts");
-        let providers = file_names(&accounts).unwrap_or_default();
-        for folder in std::iter::once(self.home.clone())
-            .chain(providers.iter().map(|provider| accounts.join(provider)))
-        {
-            for name in file_names(&folder).unwrap_or_default() {
-                let Some((data_name, _)) = name.split_once(file::TEMP_MARK) else { continue };
-                let data = folder.join(data_name);
-                let lock = data.with_extension("lock");
-                let owner_died = !lock::is_off()
-                    && lock.exists()
-                    && matches!(lock::try_lock(&lock), Ok(Some(_)));
-                let path = folder.join(&name);
-                if owner_died || is_old(&path) {
-                    let _ = fs::remove_file(&path);
-                }
-            }
-        }
     }
 
     // ---- settings
@@ -323,11 +204,6 @@ fn lock_timeout(path: &Path, limit: Duration) -> Error {
     Error::store(path, "lock", format!("{holder} since more than {} s", limit.as_secs()))
 }
 
-/// Ids come from the command line too, and become file names.
-fn is_login_id(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 fn remove(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => {
@@ -351,9 +227,4 @@ fn file_names(folder: &Path) -> Result<Vec<String>> {
         names.extend(entry.file_name().into_string().ok());
     }
     Ok(names)
-}
-
-fn is_old(path: &Path) -> bool {
-    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > TEMP_AGE))
 }

@@ -1,11 +1,24 @@
-//! The shape of a pending login on disk, private to the store.
+//! Logins under way: their shape on disk, private to the store, and who may finish one.
+//!
+//! A login is claimed by a rename under a lock on its file, so that one process alone spends the code.
+//! The lock dies with its holder: a claim of a dead process belongs to nobody, and can be taken over.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+#[cfg(unix)]
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::account::AccountRef;
+use crate::error::{Error, Result};
 use crate::pending::PendingLogin;
 use crate::secret::Secret;
+use crate::store::lock::{self, AccountLock};
+use crate::store::{Store, file, file_names, remove};
 use crate::time::Timestamp;
 
 #[derive(Deserialize, Serialize)]
@@ -48,7 +61,7 @@ pub fn parse(bytes: &[u8]) -> Option<PendingLogin> {
     })
 }
 
-pub fn render(pending: &PendingLogin) -> Result<Vec<u8>, serde_json::Error> {
+fn render(pending: &PendingLogin) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&Disk {
         version: 1,
         login_id: pending.login_id.clone(),
@@ -65,4 +78,135 @@ pub fn render(pending: &PendingLogin) -> Result<Vec<u8>, serde_json::Error> {
         started_at: pending.started_at,
         expires_at: pending.expires_at,
     })
+}
+
+/// A login taken out of circulation: until this is dropped nobody else can finish it.
+pub struct Claimed {
+    pub login: PendingLogin,
+    path: PathBuf,
+    _lock: AccountLock,
+}
+
+impl Store {
+    fn pending_path(&self, login_id: &str) -> PathBuf {
+        self.home.join("pending").join(format!("{login_id}.json"))
+    }
+
+    pub fn write_pending(&self, pending: &PendingLogin) -> Result<()> {
+        let path = self.pending_path(&pending.login_id);
+        let bytes = render(pending).map_err(|e| Error::store(&path, "write", e))?;
+        file::write(&path, &bytes)
+    }
+
+    /// The login under way with this id, claimed or not, expired or not.
+    pub fn find_pending(&self, login_id: &str) -> Result<Option<PendingLogin>> {
+        if !is_login_id(login_id) {
+            return Ok(None);
+        }
+        let path = self.pending_path(login_id);
+        let bytes = match file::read(&path)? {
+            Some(bytes) => Some(bytes),
+            None => file::read(&claimed_path(&path))?,
+        };
+        Ok(bytes.and_then(|bytes| parse(&bytes)))
+    }
+
+    /// All logins under way that have not expired, oldest first.
+    pub fn pending(&self, now: Timestamp) -> Result<Vec<PendingLogin>> {
+        let mut all = Vec::new();
+        for name in file_names(&self.home.join("pending"))? {
+            let login_id = name.strip_suffix(".json").or_else(|| name.strip_suffix(CLAIMED));
+            if let Some(login_id) = login_id {
+                all.extend(self.find_pending(login_id)?.filter(|login| login.expires_at > now));
+            }
+        }
+        all.sort_by_key(|login| login.started_at);
+        all.dedup_by(|a, b| a.login_id == b.login_id);
+        Ok(all)
+    }
+
+    /// Takes the login out of circulation. None: another process has it, or it is gone.
+    pub fn claim_pending(&self, login_id: &str) -> Result<Option<Claimed>> {
+        if !is_login_id(login_id) {
+            return Ok(None);
+        }
+        let path = self.pending_path(login_id);
+        let claimed = claimed_path(&path);
+        for place in [&path, &claimed] {
+            let Some(lock) = lock_there(place)? else { continue };
+            if place == &path {
+                fs::rename(&path, &claimed).map_err(|e| file::io_error(&path, "claim", &e))?;
+            }
+            let bytes = file::read(&claimed)?;
+            let login = bytes.and_then(|bytes| parse(&bytes));
+            return Ok(login.map(|login| Claimed { login, path: claimed.clone(), _lock: lock }));
+        }
+        Ok(None)
+    }
+
+    /// Whether the login still waits for somebody to finish it, or is being finished.
+    pub fn is_under_way(&self, login_id: &str) -> bool {
+        let path = self.pending_path(login_id);
+        path.exists() || claimed_path(&path).exists()
+    }
+
+    /// Puts a claimed login back: its code may still be good.
+    pub fn release(&self, claimed: Claimed) -> Result<()> {
+        let path = self.pending_path(&claimed.login.login_id);
+        fs::rename(&claimed.path, &path).map_err(|e| file::io_error(&path, "write", &e))
+    }
+
+    /// The claimed login is over.
+    pub fn drop_claimed(&self, claimed: Claimed) -> Result<()> {
+        remove(&claimed.path).map(|_| ())
+    }
+
+    /// Removes a login under way; false when there was none.
+    pub fn cancel_pending(&self, login_id: &str) -> Result<bool> {
+        match self.claim_pending(login_id)? {
+            Some(claimed) => self.drop_claimed(claimed).map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+const CLAIMED: &str = ".claimed";
+
+fn claimed_path(path: &Path) -> PathBuf {
+    path.with_extension("claimed")
+}
+
+/// Ids come from the command line too, and become file names.
+fn is_login_id(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The lock of the file at `path`. None: no file, a file in other hands, or one that its holder
+/// moved away while we came.
+fn lock_there(path: &Path) -> Result<Option<AccountLock>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    options.custom_flags(libc::O_NOFOLLOW);
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if file::is_symlink_error(&e) => return Err(file::symlink(path)),
+        Err(e) => return Err(file::io_error(path, "claim", &e)),
+    };
+    let ours = identity(&file).map_err(|e| file::io_error(path, "claim", &e))?;
+    let Some(lock) = lock::try_lock_file(file, path)? else { return Ok(None) };
+    let is_still_there =
+        File::open(path).and_then(|file| identity(&file)).is_ok_and(|it| it == ours);
+    Ok(is_still_there.then_some(lock))
+}
+
+#[cfg(unix)]
+fn identity(file: &File) -> std::io::Result<(u64, u64)> {
+    file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &File) -> std::io::Result<(u64, u64)> {
+    Ok((0, 0))
 }

@@ -29,7 +29,7 @@ pub fn say(line: &str) {
 
 /// A warning for the person.
 pub fn warn(line: &str) {
-    say(&format!("keyfob: warning: {line}"));
+    crate::log::warn(line);
 }
 
 fn write_stderr(text: &str) {

@@ -1,1 +1,7 @@
+//! Many processes, kills and locks: one refresh, and an account that always survives.
 
+mod crowd;
+mod kills;
+mod locks;
+mod shim;
+mod steps;

@@ -1,1 +1,13 @@
+//! `token` and `refresh`: what is handed out, when the issuer is asked, and what its answers do to
+//! the stored credential.
 
+mod faults;
+mod fresh;
+mod interrupt;
+pub mod place;
+mod refreshed;
+mod refused;
+mod renew;
+pub mod shell;
+mod streams;
+mod which;

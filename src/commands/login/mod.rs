@@ -123,7 +123,7 @@ fn from_stdin_if_dash(value: &str, what: &str) -> Result<String> {
 
 fn begin_and_print(args: &Login, app: &App) -> Result<()> {
     let (account, row, client) = prepare(args, app)?;
-    let chosen = redirect::promise(&row, args.redirect_asked(true))?;
+    let chosen = redirect::promise(&row, args.redirect_asked(true));
     let page = chosen.page;
     let pending = login::begin(wish(args, account, row, client, &chosen), &app.store)?;
     show_extras(&pending.auth_url, args);

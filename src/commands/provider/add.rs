@@ -10,7 +10,7 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::{discover, redirect};
 use crate::net::loopback::Listener;
-use crate::provider::{ClientAuth, Origin, Provider, Way};
+use crate::provider::{ClientAuth, Origin, Provider, Way, oidc_scopes};
 use crate::secret::Secret;
 use crate::term::{self, prompt};
 
@@ -144,8 +144,11 @@ fn from_flags(args: &Add) -> Result<Provider> {
         }
     }
     row.client_id.clone_from(&args.client_id);
-    let scope = args.scope.as_deref().unwrap_or_default();
-    row.scopes = scope.split_whitespace().map(str::to_owned).collect();
+    row.scopes = match (&args.scope, &args.issuer) {
+        (Some(scope), _) => scope.split_whitespace().map(str::to_owned).collect(),
+        (None, Some(_)) => oidc_scopes(),
+        (None, None) => Vec::new(),
+    };
     row.redirect.ports.extend(args.redirect_port);
     if let Some(path) = &args.redirect_path {
         row.redirect.path = format!("/{}", path.trim_start_matches('/'));
@@ -170,17 +173,18 @@ fn complete(row: &mut Provider, secret: &mut Option<Secret>, args: &Add, app: &A
         let client_auth = row.client_auth;
         metadata.fill(row);
         row.client_auth = client_auth;
-        if row.scopes.is_empty() {
-            row.scopes = vec!["openid".to_owned(), "email".to_owned(), "offline_access".to_owned()];
-        }
     }
     if args.register {
         *secret = register(row, registration_url.as_deref(), args, app)?;
     } else if secret.is_some() {
         row.client_auth = auth;
     }
-    row.need(&row.authorize_url, "authorize_url")?;
-    row.need(&row.token_url, "token_url")?;
+    let missing = [("--authorize-url", &row.authorize_url), ("--token-url", &row.token_url)];
+    if let Some((flag, _)) = missing.iter().find(|(_, url)| url.is_none()) {
+        let what = format!("{} needs --issuer, or else {flag}", args.name);
+        let next = format!("keyfob provider add {} --issuer URL --client-id ID", args.name);
+        return Err(Error::usage(what).or_try(next));
+    }
     if row.client_id.is_none() {
         let what = "which client? name one, or register one at the issuer";
         return Err(Error::usage(what)
