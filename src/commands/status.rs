@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::flows::{check, environment};
 use crate::store::Found;
 use crate::term;
+use crate::text;
 use crate::time::Timestamp;
 
 /// Shows who is signed in, until when, and where each credential comes from.
@@ -49,6 +50,8 @@ struct Row {
     path: Option<String>,
     identity: Identity,
     note: Option<String>,
+    /// `--check` found that the provider turns it away.
+    is_dead: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,7 +94,10 @@ pub fn run(args: &Status) -> Result<()> {
     }
     let account = args.account.as_ref().map_or("no account".to_owned(), ToString::to_string);
     let why = if rows.is_empty() { "nobody is signed in" } else { "nothing listed can be used" };
-    let named = args.account.as_ref().map_or(String::new(), |name| format!(" {name}"));
+    let named = args
+        .account
+        .as_ref()
+        .map_or(String::new(), |name| format!(" {}", text::shell_word(&name.to_string())));
     Err(Error::SignIn { account, why: why.to_owned(), next: format!("keyfob login{named}") })
 }
 
@@ -122,9 +128,9 @@ fn row_of(id: &AccountId, should_check: bool, app: &App) -> Result<Row> {
             if let Some(warning) = &checked.warning {
                 term::warn(warning);
             }
-            Ok(checked.account)
+            Ok((checked.account, checked.is_dead))
         }
-        Ok(Found::Account(account)) => Ok(*account),
+        Ok(Found::Account(account)) => Ok((*account, false)),
         Ok(Found::Damaged(why)) => Err(why),
         Ok(Found::Missing) => Err("it went away".to_owned()),
         Err(error) => {
@@ -148,9 +154,10 @@ fn row_of(id: &AccountId, should_check: bool, app: &App) -> Result<Row> {
         path: Some(path),
         identity: Identity::default(),
         note: None,
+        is_dead: false,
     };
     match found {
-        Ok(account) => row.fill(&account),
+        Ok((account, is_dead)) => row.fill(&account, is_dead),
         Err(why) => row.note = Some(why),
     }
     Ok(row)
@@ -189,20 +196,22 @@ fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
             path: None,
             identity: Identity::default(),
             note: None,
+            is_dead: false,
         }));
     }
     Ok(rows)
 }
 
 impl Row {
-    fn fill(&mut self, account: &Account) {
+    fn fill(&mut self, account: &Account, is_dead: bool) {
         let now = Timestamp::now();
         self.kind = account.credential.kind();
         self.expires_at = account.credential.expires_at();
         self.can_refresh = account.credential.can_refresh() && account.refused.is_none();
         self.identity = account.identity.clone();
         self.note = account.attributes.get("note").and_then(Value::as_str).map(str::to_owned);
-        self.state = match (account.refused.is_some(), account.is_alive(now)) {
+        self.is_dead = is_dead;
+        self.state = match (is_dead || account.refused.is_some(), account.is_alive(now)) {
             (true, _) => State::Refused,
             (false, false) => State::Expired,
             (false, true) if !account.is_fresh(now) => State::Expiring,
@@ -213,6 +222,7 @@ impl Row {
     /// Whether `token` would print something: not expired, or renewable.
     fn is_usable(&self) -> bool {
         match self.state {
+            _ if self.is_dead => false,
             State::Valid | State::Expiring => true,
             State::Expired => self.can_refresh,
             State::Refused => self.expires_at.is_some_and(|at| at > Timestamp::now()),

@@ -10,18 +10,28 @@ pub struct Checked {
     /// As it is on disk after the check.
     pub account: Account,
     pub warning: Option<String>,
+    /// The provider turns the credential away, and it could not be renewed.
+    pub is_dead: bool,
 }
 
 /// Renews a stale credential; shows a fresh one to the provider, and renews it when that turns it
 /// away.
 pub fn check(account: Account, tools: &Tools) -> Checked {
     let id = account.id.clone();
-    let outcome = probe(&account, tools).and_then(|need| fresh::credential(&id, need, tools));
-    match outcome {
-        Ok(fresh) => Checked { account: fresh.account, warning: fresh.warning },
+    let need = match probe(&account, tools) {
+        Ok(need) => need,
+        Err(error) => {
+            return Checked { account, warning: Some(error.to_string()), is_dead: false };
+        }
+    };
+    match fresh::credential(&id, need, tools) {
+        Ok(fresh) => Checked { account: fresh.account, warning: fresh.warning, is_dead: false },
         Err(error) => {
             let account = tools.store.read_account(&id).ok().flatten().unwrap_or(account);
-            Checked { account, warning: Some(error.to_string()) }
+            // A network that fails just now says nothing about a token that was turned away, but
+            // neither does anything say that it still works.
+            let is_dead = matches!(need, Need::Renewed);
+            Checked { account, warning: Some(error.to_string()), is_dead }
         }
     }
 }

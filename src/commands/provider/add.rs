@@ -179,11 +179,9 @@ fn complete(row: &mut Provider, secret: &mut Option<Secret>, args: &Add, app: &A
     } else if secret.is_some() {
         row.client_auth = auth;
     }
-    let missing = [("--authorize-url", &row.authorize_url), ("--token-url", &row.token_url)];
-    if let Some((flag, _)) = missing.iter().find(|(_, url)| url.is_none()) {
-        let what = format!("{} needs --issuer, or else {flag}", args.name);
-        let next = format!("keyfob provider add {} --issuer URL --client-id ID", args.name);
-        return Err(Error::usage(what).or_try(next));
+    let endpoints = [("authorize-url", &row.authorize_url), ("token-url", &row.token_url)];
+    if let Some((name, _)) = endpoints.iter().find(|(_, url)| url.is_none()) {
+        return Err(lacks(name, args));
     }
     if row.client_id.is_none() {
         let what = "which client? name one, or register one at the issuer";
@@ -191,6 +189,16 @@ fn complete(row: &mut Provider, secret: &mut Option<Secret>, args: &Add, app: &A
             .or_try(format!("keyfob provider add {} --client-id ID (or --register)", args.name)));
     }
     Ok(())
+}
+
+/// What the issuer does not say, and no flag either.
+fn lacks(flag: &str, args: &Add) -> Error {
+    match &args.issuer {
+        Some(issuer) => Error::failed(format!("the metadata of {issuer} names no --{flag}"))
+            .or_try(format!("keyfob provider add {} --{flag} URL …", args.name)),
+        None => Error::usage(format!("{} needs --issuer, or else --{flag}", args.name))
+            .or_try(format!("keyfob provider add {} --issuer URL --client-id ID", args.name)),
+    }
 }
 
 /// A client of our own at the issuer. Strict issuers compare the redirect with its port, so one
