@@ -200,8 +200,8 @@ pub struct Account {
     pub client: Option<OauthClient>,
     /// Origin of the token endpoint: a refresh token never travels to another one.
     pub issued_by: Option<String>,
-    /// The login this came from, so that a waiting terminal recognises its own.
-    pub login_id: Option<String>,
+    /// The logins this came from, newest first, so that a waiting terminal recognises its own.
+    pub login_ids: Vec<String>,
     pub created_at: Timestamp,
     pub refreshed_at: Timestamp,
     pub refused: Option<Refusal>,
@@ -248,7 +248,7 @@ mod tests {
             identity: Identity::default(),
             client: None,
             issued_by: None,
-            login_id: None,
+            login_ids: Vec::new(),
             created_at: made,
             refreshed_at: made,
             refused: None,

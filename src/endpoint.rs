@@ -104,7 +104,8 @@ fn without_secrets(url: &str) -> String {
     let plain = url.split(['?', '#']).next().unwrap_or_default();
     match (plain.split_once("://"), plain.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        _ => plain.to_owned(),
+        (None, Some((_, rest))) => format!("…@{rest}"),
+        (_, None) => plain.to_owned(),
     }
 }
 

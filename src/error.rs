@@ -20,9 +20,9 @@ pub enum Error {
     /// Something under the keyfob home is in the way (5).
     Store { path: PathBuf, doing: &'static str, cause: String, next: Option<String> },
     /// Worth another try later (3).
-    Temporary { what: String, retry_after_s: Option<u64> },
+    Temporary { what: String, retry_after_s: Option<u64>, next: Option<String> },
     /// An answer that makes no sense (1).
-    Unreadable { from: String, what: String },
+    Unreadable { from: String, what: String, next: Option<String> },
     /// The call itself is wrong (2).
     Usage { what: String, next: Option<String> },
 }
@@ -38,8 +38,13 @@ impl Error {
         Error::Usage { what: what.into(), next: None }
     }
 
+    /// `from` is a host or address, `what` is what it sent.
+    pub fn unreadable(from: impl Into<String>, what: impl Into<String>) -> Error {
+        Error::Unreadable { from: from.into(), what: what.into(), next: None }
+    }
+
     pub fn temporary(what: impl Into<String>) -> Error {
-        Error::Temporary { what: what.into(), retry_after_s: None }
+        Error::Temporary { what: what.into(), retry_after_s: None, next: None }
     }
 
     /// `doing` is an infinitive: "write", "read", "lock".
@@ -81,9 +86,10 @@ impl Error {
             | Error::Pending { next, .. }
             | Error::Refused { next, .. }
             | Error::Store { next, .. }
+            | Error::Temporary { next, .. }
+            | Error::Unreadable { next, .. }
             | Error::Usage { next, .. } => next.as_deref(),
             Error::PromptNeeded { next, .. } | Error::SignIn { next, .. } => Some(next),
-            Error::Temporary { .. } | Error::Unreadable { .. } => None,
         }
     }
 
@@ -94,9 +100,10 @@ impl Error {
             | Error::Pending { next, .. }
             | Error::Refused { next, .. }
             | Error::Store { next, .. }
+            | Error::Temporary { next, .. }
+            | Error::Unreadable { next, .. }
             | Error::Usage { next, .. } => *next = Some(command.into()),
             Error::PromptNeeded { next, .. } | Error::SignIn { next, .. } => *next = command.into(),
-            Error::Temporary { .. } | Error::Unreadable { .. } => {}
         }
         self
     }
@@ -119,11 +126,11 @@ impl fmt::Display for Error {
             Error::Store { path, doing, cause, .. } => {
                 write!(f, "cannot {doing} {}: {cause}", path.display())
             }
-            Error::Temporary { what, retry_after_s: Some(s) } => {
+            Error::Temporary { what, retry_after_s: Some(s), .. } => {
                 write!(f, "{what}; asked to wait {s} s")
             }
-            Error::Temporary { what, retry_after_s: None } => f.write_str(what),
-            Error::Unreadable { from, what } => write!(f, "{from} sent {what}"),
+            Error::Temporary { what, retry_after_s: None, .. } => f.write_str(what),
+            Error::Unreadable { from, what, .. } => write!(f, "{from} sent {what}"),
         }
     }
 }

@@ -27,6 +27,23 @@ fn is_dangerous(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// The text without the secrets that were sent to whoever wrote it: some servers repeat the request
+/// in their errors, whole, encoded or cut short.
+pub fn scrub(text: &str, secrets: &[&str]) -> String {
+    /// A shorter match is chance.
+    const RECOGNISED_BYTES: usize = 8;
+    let mut text = text.to_owned();
+    for secret in secrets {
+        let Some(start) = secret.get(..RECOGNISED_BYTES.min(secret.len())) else { continue };
+        while let Some(at) = text.find(start).filter(|_| !start.is_empty()) {
+            let same = text[at..].bytes().zip(secret.bytes()).take_while(|(a, b)| a == b).count();
+            let end = (at + same..=text.len()).find(|end| text.is_char_boundary(*end));
+            text.replace_range(at..end.unwrap_or(text.len()), "…");
+        }
+    }
+    text
+}
+
 /// The system's words for an I/O error as part of a sentence: no capital, no number.
 pub fn cause(error: &std::io::Error) -> String {
     let shown = error.to_string();
@@ -138,6 +155,14 @@ mod tests {
             let name = short_name(&text);
             assert!(text.starts_with(&name) && (180..=200).contains(&file_name(&name).len()));
         }
+    }
+
+    #[test]
+    fn what_was_sent_does_not_come_back() {
+        let secrets = ["rt_0123456789", "s3cret", ""];
+        assert_eq!(scrub("bad rt_0123456789, s3cret!", &secrets), "bad …, …!");
+        assert_eq!(scrub("bad rt_01234567", &secrets), "bad …", "cut by the server");
+        assert_eq!(scrub("rt_other", &secrets), "rt_other");
     }
 
     #[test]

@@ -12,10 +12,11 @@ mod use_account;
 mod version;
 
 use std::fmt;
+use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{FromArgs, SubCommands};
 use serde_json::json;
 
 use crate::account::{AccountId, AccountRef};
@@ -161,16 +162,26 @@ pub fn nobody(typed: &AccountRef) -> Error {
 
 /// Runs the command line; prints the error, if any, and gives the exit code.
 pub fn main() -> ExitCode {
-    let mut wants_json = false;
-    match arguments().and_then(|args| {
-        wants_json = args.iter().any(|arg| arg == "--json");
-        run(&args)
-    }) {
+    panic::set_hook(Box::new(tell_panic));
+    let wants_json = std::env::args_os().any(|arg| arg == "--json");
+    let outcome = panic::catch_unwind(|| arguments().and_then(|args| run(&args)));
+    match outcome
+        .unwrap_or_else(|_| Err(Error::failed("this is a bug of keyfob, please report it")))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error, wants_json);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// One line, never a backtrace. A panic of tiny_http's threads (a client that resets its connection
+/// before it is accepted) ends that connection and is of no interest to the person.
+fn tell_panic(panic: &PanicHookInfo) {
+    if std::thread::current().name() == Some("main") {
+        let place = panic.location().map_or(String::new(), |place| format!(" at {place}"));
+        term::say(&format!("keyfob: internal error{place}"));
     }
 }
 
@@ -220,12 +231,7 @@ fn run(args: &[String]) -> Result<()> {
         Err(early) if early.status.is_ok() => {
             return term::print(&wrapped(early.output.trim_end()));
         }
-        Err(early) => {
-            let what = crate::text::harmless(early.output.trim(), 500);
-            let command = words.first().filter(|word| !word.starts_with('-'));
-            let help = command.map_or("keyfob --help".to_owned(), |c| format!("keyfob {c} --help"));
-            return Err(Error::usage(what).or_try(help));
-        }
+        Err(early) => return Err(wrong_call(&early.output, &words)),
     };
     if top.version {
         return version::run(&version::Version { json: false });
@@ -242,6 +248,29 @@ fn run(args: &[String]) -> Result<()> {
         Some(Command::Version(args)) => version::run(&args),
         None => Err(Error::usage("which command?").or_try("keyfob --help")),
     }
+}
+
+/// argh repeats values in its messages, and a pasted address or key may be among them.
+fn wrong_call(output: &str, words: &[&str]) -> Error {
+    if words.iter().any(|word| word.contains("code=") && word.contains("state=")) {
+        let what = "a pasted address goes to --callback-url, or to its stdin";
+        return Error::usage(what).or_try("keyfob login --callback-url -");
+    }
+    let what = match (
+        output.split_once(" with value '"),
+        output.strip_prefix("Unrecognized argument: "),
+    ) {
+        (Some((before, after)), _) => {
+            let why = after.rsplit_once("': ").map_or("", |(_, why)| why);
+            format!("{before}: {why}")
+        }
+        (None, Some(word)) if !word.starts_with('-') => "there is one argument too many".to_owned(),
+        _ => output.to_owned(),
+    };
+    let commands = <Command as SubCommands>::COMMANDS;
+    let command = words.first().filter(|word| commands.iter().any(|known| known.name == **word));
+    let help = command.map_or("keyfob --help".to_owned(), |word| format!("keyfob {word} --help"));
+    Error::usage(crate::text::harmless(&what, 500)).or_try(help)
 }
 
 /// argh leaves the usage line and a command's own description unwrapped.

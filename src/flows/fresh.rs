@@ -153,7 +153,9 @@ fn renew(old: &Account, row: &Provider, tools: &Tools, _lock: &AccountLock) -> R
     let space = tools.store.reserve_account(&old.id)?;
     let reply = tools.client.send(request)?;
     let now = Timestamp::now();
-    match token::parse(reply.status, &reply.content_type, &reply.body, now) {
+    let mut sent = vec![refresh_token];
+    sent.extend(&client.secret);
+    match token::parse(reply.status, &reply.content_type, &reply.body, &sent, now) {
         Answer::Granted(mut granted) => {
             granted.tokens.keep_missing(old_tokens);
             let mut account = old.clone();
@@ -176,6 +178,7 @@ fn renew(old: &Account, row: &Provider, tools: &Tools, _lock: &AccountLock) -> R
         Answer::TryLater(why) => Err(Error::Temporary {
             what: format!("{}: the provider could not refresh just now ({why})", old.id),
             retry_after_s: reply.retry_after_s,
+            next: None,
         }),
         // A 401 with a page or nothing in it, where the row says that any 401 is a no.
         Answer::Unreadable(_) if reply.status == 401 && row.refresh_401_is_final => {
@@ -184,7 +187,7 @@ fn renew(old: &Account, row: &Provider, tools: &Tools, _lock: &AccountLock) -> R
         }
         Answer::Unreadable(what) => {
             let from = row.token_url.as_deref().and_then(endpoint::origin).unwrap_or_default();
-            Err(Error::Unreadable { from, what })
+            Err(Error::unreadable(from, what))
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::store::{Found, Reservation, Store};
 use crate::text;
 use crate::time::Timestamp;
 
+/// Several terminals may wait for the same person at once.
+const REMEMBERED_LOGINS: usize = 8;
 /// Longest wait for a process that is refreshing the account we sign in to.
 const LOCK_LIMIT: Duration = Duration::from_secs(40);
 
@@ -112,7 +114,7 @@ fn new_account(
         identity,
         client: Some(login.client()),
         issued_by: login.provider.token_url.as_deref().and_then(endpoint::origin),
-        login_id: Some(login.login_id.clone()),
+        login_ids: vec![login.login_id.clone()],
         created_at: now,
         refreshed_at: now,
         refused: None,
@@ -140,6 +142,8 @@ fn write(
         }
         Found::Account(old) => {
             account.created_at = old.created_at;
+            account.login_ids.extend(old.login_ids);
+            account.login_ids.truncate(REMEMBERED_LOGINS);
             account.attributes = old.attributes;
             account.unknown = old.unknown;
         }

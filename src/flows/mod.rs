@@ -4,6 +4,7 @@
 pub mod check;
 pub mod discover;
 pub mod environment;
+pub mod finish;
 pub mod fresh;
 pub mod keep;
 pub mod login;

@@ -30,7 +30,7 @@ pub fn look_up(account: &Account, row: &CodeAssist, client: &Client) -> Result<S
                 continue;
             }
         };
-        return match code_assist::parse_load(&reply.body, named.as_deref()) {
+        return match code_assist::parse_load(&reply.body, named.as_deref(), token) {
             Some(Loaded::Project(project)) => Ok(project),
             Some(Loaded::Onboard(tier)) if row.onboard => {
                 onboard(row, base, token, &tier, named.as_deref(), client)

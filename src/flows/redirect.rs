@@ -39,7 +39,7 @@ pub fn listen(row: &Provider, asked: Asked) -> Chosen {
         notes.push(format!("listening on {host}: everyone who reaches it can send callbacks"));
     }
     let any = [0];
-    let one = asked.port.map(|port| [port]);
+    let one = asked.port.filter(|port| *port != 0).map(|port| [port]);
     let ports = match &one {
         Some(port) => &port[..],
         None if redirect.ports.is_empty() => &any[..],
@@ -70,7 +70,8 @@ pub fn promise(row: &Provider, asked: Asked) -> Chosen {
     if let Some(page) = hosted(redirect, asked) {
         return page;
     }
-    let port = asked.port.or(redirect.ports.first().copied()).or_else(|| free_port(redirect));
+    let asked_port = asked.port.filter(|port| *port != 0);
+    let port = asked_port.or(redirect.ports.first().copied()).or_else(|| free_port(redirect));
     let uri = uri(redirect, port.unwrap_or(ANY_PORT));
     Chosen { uri, listener: None, page: None, notes: Vec::new() }
 }

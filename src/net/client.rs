@@ -72,7 +72,7 @@ impl Client {
             Ok(reply) => {
                 crate::log::debug(&format!("{line} -> {}", reply.status));
                 if reply.too_long && reply.status < 400 {
-                    return Err(Error::Unreadable { from: host, what: "more than 1 MiB".into() });
+                    return Err(Error::unreadable(host, "more than 1 MiB"));
                 }
                 Ok(reply)
             }

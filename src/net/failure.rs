@@ -32,7 +32,7 @@ impl Attempt<'_> {
             ureq::Error::HostNotFound => self.unreachable("its name cannot be resolved"),
             ureq::Error::Io(error) => self.explain_io(&error),
             ureq::Error::LargeResponseHeader(..) | ureq::Error::Protocol(_) => {
-                Error::Unreadable { from: self.place(), what: "no valid HTTP".into() }
+                Error::unreadable(self.place(), "no valid HTTP")
             }
             ureq::Error::Rustls(error) => self.explain_tls(&error.to_string()),
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {

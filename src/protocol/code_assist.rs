@@ -82,9 +82,11 @@ pub fn operation(base: &str, token: &Secret, name: &str) -> Result<Request<Secre
     request::get(&url, Some(token))
 }
 
-/// Reads the load answer; None when it is not the JSON it should be.
-pub fn parse_load(body: &Secret, named: Option<&str>) -> Option<Loaded> {
-    let answer: Value = serde_json::from_str(body.expose()).ok().filter(Value::is_object)?;
+/// Reads the load answer; None when it is not the JSON it should be. The token that was sent must
+/// not come back in its words.
+pub fn parse_load(body: &Secret, named: Option<&str>, token: &Secret) -> Option<Loaded> {
+    let body = text::scrub(body.expose(), &[token.expose()]);
+    let answer: Value = serde_json::from_str(&body).ok().filter(Value::is_object)?;
     let given = project_of(&answer["cloudaicompanionProject"]);
     let ineligible = reasons(&answer["ineligibleTiers"]);
     if let Some(project) = given {
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
 
     fn load(answer: Value, named: Option<&str>) -> Option<Loaded> {
-        parse_load(&Secret::new(answer.to_string()), named)
+        parse_load(&Secret::new(answer.to_string()), named, &Secret::new("at_12345678"))
     }
 
     #[test]
@@ -163,7 +165,7 @@ mod tests {
         assert_eq!(load(json!({}), None), onboard("legacy-tier"));
         let refused = json!({"ineligibleTiers": [{"reasonCode": "UNSUPPORTED_CLIENT"}]});
         assert_eq!(load(refused, None), Some(Loaded::Ineligible("UNSUPPORTED_CLIENT".to_owned())));
-        assert_eq!(parse_load(&Secret::new("<html>"), None), None);
+        assert_eq!(parse_load(&Secret::new("<html>"), None, &Secret::new("")), None);
     }
 
     #[test]

@@ -154,7 +154,7 @@ pub fn parse_registration(status: u16, body: &Secret, from: &str) -> Result<Regi
 }
 
 fn unreadable(issuer: &str, what: &str) -> Error {
-    Error::Unreadable { from: text::harmless(issuer, 120), what: what.to_owned() }
+    Error::unreadable(text::harmless(issuer, 120), what.to_owned())
 }
 
 #[cfg(test)]

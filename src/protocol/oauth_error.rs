@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::protocol::form;
+use crate::secret::Secret;
 use crate::text;
 
 /// What a token endpoint said no with; both texts are harmless and short.
@@ -14,6 +16,17 @@ pub struct OauthError {
 impl OauthError {
     pub fn new(code: &str, description: &str) -> OauthError {
         OauthError { code: text::harmless(code, 80), description: text::harmless(description, 300) }
+    }
+
+    /// The same words without the secrets of the request that was answered, raw or encoded.
+    pub fn without(self, sent: &[&Secret]) -> OauthError {
+        let encoded: Vec<_> = sent.iter().map(|secret| form::encode(secret.expose())).collect();
+        let raw = sent.iter().map(|secret| secret.expose());
+        let secrets: Vec<_> = raw.chain(encoded.iter().map(String::as_str)).collect();
+        OauthError {
+            code: text::scrub(&self.code, &secrets),
+            description: text::scrub(&self.description, &secrets),
+        }
     }
 
     /// Reads `{"error":"code","error_description":…}`, `{"error":{"code","type","message"}}` and

@@ -76,8 +76,15 @@ fn post<'a>(
 }
 
 /// Reads an answer. The status decides first (429 and 5xx are temporary whatever the body says),
-/// then an error in the body, at any status: some servers say no with 200.
-pub fn parse(status: u16, content_type: &str, body: &Secret, now: Timestamp) -> Answer {
+/// then an error in the body, at any status: some servers say no with 200. `sent` are the secrets
+/// of the request, which must not come back in the server's words.
+pub fn parse(
+    status: u16,
+    content_type: &str,
+    body: &Secret,
+    sent: &[&Secret],
+    now: Timestamp,
+) -> Answer {
     let body = body.expose();
     if status == 429 || status == 408 || status >= 500 {
         return Answer::TryLater(format!("status {status}"));
@@ -91,7 +98,7 @@ pub fn parse(status: u16, content_type: &str, body: &Secret, now: Timestamp) -> 
     let Some(answer) = answer else {
         return Answer::Unreadable(describe(status, content_type, body));
     };
-    if let Some(error) = OauthError::from_json(&answer) {
+    if let Some(error) = OauthError::from_json(&answer).map(|error| error.without(sent)) {
         return if error.is_temporary() {
             Answer::TryLater(error.code)
         } else {
@@ -166,7 +173,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_000_000);
 
     fn read(status: u16, body: &str) -> Answer {
-        parse(status, "application/json", &Secret::new(body), NOW)
+        parse(status, "application/json", &Secret::new(body), &[], NOW)
     }
 
     fn tokens(body: &str) -> Tokens {
@@ -237,7 +244,7 @@ mod tests {
     #[test]
     fn a_form_answer_is_read_too() {
         let body = Secret::new("access_token=gho_x&scope=read%3Auser&token_type=bearer");
-        let answer = parse(200, "application/x-www-form-urlencoded", &body, NOW);
+        let answer = parse(200, "application/x-www-form-urlencoded", &body, &[], NOW);
         let Answer::Granted(granted) = answer else { panic!("{answer:?}") };
         assert_eq!(granted.tokens.access_token.expose(), "gho_x");
         assert_eq!(granted.tokens.token_type, "Bearer");

@@ -36,8 +36,8 @@ struct Disk {
     client_secret: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     issued_by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    login_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    login_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<Refusal>,
     #[serde(flatten)]
@@ -77,7 +77,7 @@ pub fn parse(id: &AccountId, bytes: &[u8]) -> Result<Account, String> {
         identity: disk.identity,
         client: disk.client_id.map(|id| OauthClient { id, secret: secret(disk.client_secret) }),
         issued_by: disk.issued_by,
-        login_id: disk.login_id,
+        login_ids: disk.login_ids,
         created_at,
         refreshed_at: disk.refreshed_at.unwrap_or(created_at),
         refused: disk.refused,
@@ -115,7 +115,7 @@ pub fn render(account: &Account) -> Result<Vec<u8>, serde_json::Error> {
         client_id: client.map(|client| client.id.clone()),
         client_secret: client.and_then(|client| client.secret.as_ref().map(own)),
         issued_by: account.issued_by.clone(),
-        login_id: account.login_id.clone(),
+        login_ids: account.login_ids.clone(),
         refused: account.refused.clone(),
         unknown: account.unknown.clone(),
     };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 
 use crate::error::{Error, Result};
+use crate::store::mount;
 use crate::text;
 
 /// No file of ours is larger; a bigger one is not read into memory.
@@ -135,6 +136,14 @@ impl Reservation {
             Ok(seen) if seen.is_symlink() => return Err(symlink(path)),
             Ok(seen) if !seen.is_file() => {
                 return Err(Error::store(path, "use", "it is not a regular file"));
+            }
+            Ok(_) if mount::is_mount_point(path) => {
+                let cause = "it is mounted as a single file, which no write can replace";
+                return Err(Error::store(
+                    path,
+                    "use",
+                    format!("{cause}; mount its folder instead"),
+                ));
             }
             Ok(_) | Err(_) => {}
         }

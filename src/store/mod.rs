@@ -6,6 +6,7 @@ mod account_file;
 mod config_file;
 mod file;
 mod lock;
+mod mount;
 mod pending_file;
 mod sweep;
 

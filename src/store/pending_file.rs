@@ -147,7 +147,8 @@ impl Store {
     /// Whether the login still waits for somebody to finish it, or is being finished.
     pub fn is_under_way(&self, login_id: &str) -> bool {
         let path = self.pending_path(login_id);
-        path.exists() || claimed_path(&path).exists()
+        // A release may happen between two looks, hence the third.
+        path.exists() || claimed_path(&path).exists() || path.exists()
     }
 
     /// Puts a claimed login back: its code may still be good.
@@ -196,9 +197,11 @@ fn lock_there(path: &Path) -> Result<Option<AccountLock>> {
     };
     let ours = identity(&file).map_err(|e| file::io_error(path, "claim", &e))?;
     let Some(lock) = lock::try_lock_file(file, path)? else { return Ok(None) };
-    let is_still_there =
-        File::open(path).and_then(|file| identity(&file)).is_ok_and(|it| it == ours);
-    Ok(is_still_there.then_some(lock))
+    match File::open(path).and_then(|file| identity(&file)) {
+        Ok(there) => Ok((there == ours).then_some(lock)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(file::io_error(path, "claim", &e)),
+    }
 }
 
 #[cfg(unix)]

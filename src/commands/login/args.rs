@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use argh::FromArgs;
 
 use crate::account::AccountRef;
@@ -15,10 +17,10 @@ use crate::provider::Provider;
                keyfob login openai --print-auth-url",
     example = "url=$(keyfob login claude --print-auth-url --accept-terms)\n\
                pbpaste | ssh server keyfob login --callback-url -",
-    note = "Without a flag a browser is opened, and a pasted address is taken as well. Over SSH, in\n\
-            a container or without a display no browser is opened, and keyfob says so.\n\
-            What is pasted may be a whole address, host/path?code=..&state=.., code=..&state=..\n\
-            or code#state."
+    note = "Without a flag a browser is opened, and a pasted address is taken as well.\n\
+            Over SSH, in a container or without a display none is opened, and keyfob\n\
+            says so. What is pasted may be a whole address, host/path?code=..&state=..,\n\
+            code=..&state=.. or code#state."
 )]
 pub struct Login {
     /// whom to sign in to: PROVIDER or PROVIDER/ACCOUNT
@@ -134,6 +136,12 @@ impl Login {
             ways.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
         if let [first, second, ..] = given[..] {
             return Err(Error::usage(format!("{first} and {second} exclude each other")));
+        }
+        if let Some(host) = &self.callback_host {
+            let address = host.trim_matches(['[', ']']);
+            if address != "localhost" && address.parse::<IpAddr>().is_err() {
+                return Err(Error::usage("--callback-host wants an IP address, or localhost"));
+            }
         }
         let stdin_users = [
             ("--client-secret-stdin", self.client_secret_stdin),

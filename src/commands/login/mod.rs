@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use crate::account::{AccountRef, OauthClient};
 use crate::commands::{App, Object};
 use crate::error::{Error, Result};
+use crate::flows::finish::Amend;
 use crate::flows::keep::SignedIn;
 use crate::flows::login::{Ears, Wish};
 use crate::flows::redirect::Chosen;
-use crate::flows::{discover, login, redirect};
+use crate::flows::{discover, finish, login, redirect};
 use crate::pending::PendingLogin;
 use crate::protocol::callback::{self, Callback};
 use crate::protocol::pkce;
@@ -58,7 +59,7 @@ fn finish_with_callback(pasted: &str, args: &Login, app: &App) -> Result<()> {
             return Err(Error::usage(what).or_try("keyfob login PROVIDER --auth-code -"));
         }
     };
-    finish(callback, &login_id, args, app)
+    finish_other(callback, &login_id, args, app)
 }
 
 fn finish_with_code(pasted: &str, args: &Login, app: &App) -> Result<()> {
@@ -73,7 +74,7 @@ fn finish_with_code(pasted: &str, args: &Login, app: &App) -> Result<()> {
         (None, Some(state)) => pkce::login_id(state.expose()),
         (None, None) => only_pending(account, app)?,
     };
-    finish(callback, &login_id, args, app)
+    finish_other(callback, &login_id, args, app)
 }
 
 /// The one login under way of this provider; a code alone fits no other.
@@ -100,7 +101,7 @@ fn only_pending(account: &AccountRef, app: &App) -> Result<String> {
     }
 }
 
-fn finish(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result<()> {
+fn finish_other(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result<()> {
     if let Some(account) = &args.account {
         let pending = app.store.find_pending(login_id)?;
         let wanted = &app.providers.get(&account.provider)?.id;
@@ -110,7 +111,13 @@ fn finish(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result
                 .or_try("keyfob login --callback-url -"));
         }
     }
-    let signed_in = login::finish(callback, login_id, &app.client, &app.store)?;
+    let amend = Amend {
+        account: args.account.as_ref().and_then(|typed| typed.account.clone()),
+        expect: args.expect.clone(),
+        replace: args.replace,
+        no_verify: args.no_verify,
+    };
+    let signed_in = finish::finish(callback, login_id, amend, &app.client, &app.store)?;
     app.store.sweep(Timestamp::now());
     tell(&signed_in, args)
 }

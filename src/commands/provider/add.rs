@@ -22,8 +22,8 @@ use crate::term::{self, prompt};
     help_triggers("-h", "--help"),
     example = "keyfob provider add my-idp --issuer https://id.example.com --client-id cli\n\
                keyfob provider add my-idp --issuer https://id.example.com --register",
-    note = "With --issuer the endpoints are read from the issuer's metadata; the flags that name one\n\
-            override it."
+    note = "With --issuer the endpoints are read from the issuer's metadata; the flags\n\
+            that name one override it."
 )]
 pub struct Add {
     /// what to call it: a-z, 0-9, `-`, `_` and `.`
