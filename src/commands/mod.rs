@@ -256,20 +256,25 @@ fn wrong_call(output: &str, words: &[&str]) -> Error {
         let what = "a pasted address goes to --callback-url, or to its stdin";
         return Error::usage(what).or_try("keyfob login --callback-url -");
     }
-    let what = match (
-        output.split_once(" with value '"),
-        output.strip_prefix("Unrecognized argument: "),
-    ) {
-        (Some((before, after)), _) => {
+    let commands = <Command as SubCommands>::COMMANDS;
+    let is_command = |word: &str| commands.iter().any(|known| known.name == word);
+    let first = words.first().copied().filter(|word| !word.starts_with('-'));
+    let Some(command) = first.filter(|word| is_command(word)) else {
+        let what = first.map_or(output.trim(), |_| "there is no such command");
+        return Error::usage(crate::text::harmless(what, 500)).or_try("keyfob --help");
+    };
+    let stray = output.strip_prefix("Unrecognized argument: ");
+    let what = match output.split_once(" with value '") {
+        Some((before, after)) => {
             let why = after.rsplit_once("': ").map_or("", |(_, why)| why);
             format!("{before}: {why}")
         }
-        (None, Some(word)) if !word.starts_with('-') => "there is one argument too many".to_owned(),
-        _ => output.to_owned(),
+        None if stray.is_some_and(|word| !word.starts_with('-')) => {
+            "there is one argument too many".to_owned()
+        }
+        None => output.to_owned(),
     };
-    let commands = <Command as SubCommands>::COMMANDS;
-    let command = words.first().filter(|word| commands.iter().any(|known| known.name == **word));
-    let help = command.map_or("keyfob --help".to_owned(), |word| format!("keyfob {word} --help"));
+    let help = format!("keyfob {command} --help");
     Error::usage(crate::text::harmless(&what, 500)).or_try(help)
 }
 
