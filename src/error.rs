@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 /// `text::harmless` before it gets here.
 #[derive(Debug)]
 pub enum Error {
+    /// A command that could not be run; its status is the shell's 126 or 127.
+    Child { what: String, status: u8 },
     /// Done wrong or not possible, and trying again will not help (1).
     Failed { what: String, next: Option<String> },
     /// Another process owns the matter, or the person has not acted yet; or the login is gone (6).
@@ -55,6 +57,7 @@ impl Error {
     /// CLI.md section 1, the table of exit codes.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Error::Child { status, .. } => *status,
             Error::Failed { .. } | Error::Refused { .. } | Error::Unreadable { .. } => 1,
             Error::PromptNeeded { .. } | Error::Usage { .. } => 2,
             Error::Temporary { .. } => 3,
@@ -67,6 +70,7 @@ impl Error {
     /// The `code` of the JSON error object.
     pub fn code(&self) -> &'static str {
         match self {
+            Error::Child { .. } => "child",
             Error::Failed { .. } => "failed",
             Error::Pending { .. } => "pending",
             Error::PromptNeeded { .. } => "prompt_needed",
@@ -82,6 +86,7 @@ impl Error {
     /// The exact command to run next, where there is one.
     pub fn next(&self) -> Option<&str> {
         match self {
+            Error::Child { .. } => None,
             Error::Failed { next, .. }
             | Error::Pending { next, .. }
             | Error::Refused { next, .. }
@@ -96,6 +101,7 @@ impl Error {
     /// The same error with another next step.
     pub fn or_try(mut self, command: impl Into<String>) -> Error {
         match &mut self {
+            Error::Child { .. } => {}
             Error::Failed { next, .. }
             | Error::Pending { next, .. }
             | Error::Refused { next, .. }
@@ -112,7 +118,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Failed { what, .. }
+            Error::Child { what, .. }
+            | Error::Failed { what, .. }
             | Error::Pending { what, .. }
             | Error::PromptNeeded { what, .. }
             | Error::Usage { what, .. } => f.write_str(what),

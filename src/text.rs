@@ -86,6 +86,12 @@ pub fn file_name(text: &str) -> String {
     name
 }
 
+/// `MY_IDP` for `my-idp`: a name as part of a variable's.
+pub fn variable_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    name.chars().map(plain).collect()
+}
+
 /// As much of a name as fits into a file name with room for an extension and a temp mark.
 pub fn short_name(text: &str) -> String {
     const LIMIT_BYTES: usize = 200;

@@ -1,6 +1,7 @@
 //! From argv to a command and to its exit code. Each file here is Args (doc comments are the help),
 //! the JSON shape, and `run`.
 
+mod exec;
 mod login;
 mod logout;
 mod pending;
@@ -11,6 +12,7 @@ mod token;
 mod use_account;
 mod version;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
@@ -62,6 +64,7 @@ struct Top {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Exec(exec::Exec),
     Login(Box<login::Login>),
     Logout(logout::Logout),
     Pending(pending::Pending),
@@ -147,9 +150,8 @@ impl App {
 
 /// `KEYFOB_ACCOUNT_MY_IDP` for `my-idp`.
 fn chosen_by_variable(provider: &str) -> Option<String> {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    let name: String = provider.chars().map(plain).collect();
-    std::env::var(format!("KEYFOB_ACCOUNT_{name}")).ok().filter(|account| !account.is_empty())
+    let name = format!("KEYFOB_ACCOUNT_{}", crate::text::variable_name(provider));
+    std::env::var(name).ok().filter(|account| !account.is_empty())
 }
 
 pub fn nobody(typed: &AccountRef) -> Error {
@@ -164,7 +166,7 @@ pub fn nobody(typed: &AccountRef) -> Error {
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(tell_panic));
     let wants_json = std::env::args_os().any(|arg| arg == "--json");
-    let outcome = panic::catch_unwind(|| arguments().and_then(|args| run(&args)));
+    let outcome = panic::catch_unwind(|| arguments().and_then(|(args, tail)| run(&args, &tail)));
     match outcome
         .unwrap_or_else(|_| Err(Error::failed("this is a bug of keyfob, please report it")))
     {
@@ -203,13 +205,18 @@ fn json_error(error: &Error) -> Object {
     Object::new().with("error", error)
 }
 
-/// argv as argh understands it: text, `--name=value` split, `help` and `--version` in their places.
-fn arguments() -> Result<Vec<String>> {
-    let mut args = Vec::new();
+/// argv as argh understands it: text, `--name=value` split, `help` in its place. What stands after
+/// the `--` of `exec` belongs to another program and comes back as it is.
+fn arguments() -> Result<(Vec<String>, Vec<OsString>)> {
+    let mut args: Vec<String> = Vec::new();
     let mut is_tail = false;
-    for arg in std::env::args_os().skip(1) {
-        let arg = arg.into_string().map_err(|_| Error::usage("an argument is not UTF-8"))?;
+    let mut raw = std::env::args_os().skip(1);
+    while let Some(arg) = raw.next() {
         is_tail |= arg == "--";
+        if is_tail && args.first().is_some_and(|first| first == "exec") {
+            return Ok((args, raw.collect()));
+        }
+        let arg = arg.into_string().map_err(|_| Error::usage("an argument is not UTF-8"))?;
         match arg.split_once('=') {
             Some((name, value)) if !is_tail && name.starts_with("--") => {
                 args.extend([name.to_owned(), value.to_owned()]);
@@ -221,10 +228,10 @@ fn arguments() -> Result<Vec<String>> {
         args.remove(0);
         args.push("--help".to_owned());
     }
-    Ok(args)
+    Ok((args, Vec::new()))
 }
 
-fn run(args: &[String]) -> Result<()> {
+fn run(args: &[String], tail: &[OsString]) -> Result<()> {
     let words: Vec<_> = args.iter().map(String::as_str).collect();
     let top = match Top::from_args(&["keyfob"], &words) {
         Ok(top) => top,
@@ -237,6 +244,7 @@ fn run(args: &[String]) -> Result<()> {
         return version::run(&version::Version { json: false });
     }
     match top.command {
+        Some(Command::Exec(args)) => exec::run(&args, tail),
         Some(Command::Login(args)) => login::run(&args),
         Some(Command::Logout(args)) => logout::run(&args),
         Some(Command::Pending(args)) => pending::run(args),

@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,10 @@ const TARGET_LIMIT_BYTES: usize = 16 * 1024;
 const PASTE_PAUSE: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(200);
 const LINE_LIMIT_BYTES: u64 = 64 * 1024;
+/// More lines than any wrapped address has: what goes on longer is no paste.
+const PASTE_LIMIT_LINES: usize = 100;
+/// Readers wait for their turn, so that a flood on one side is no flood of memory.
+const WAITING_EVENTS: usize = 16;
 
 /// The callback port of one login, on every loopback address a browser may try.
 pub struct Listener {
@@ -144,6 +148,9 @@ pub fn wait<T>(
             Ok(Event::Line(line)) => {
                 pasted.push(line);
                 last_line = Instant::now();
+                if pasted.len() > PASTE_LIMIT_LINES {
+                    pasted.clear();
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             // Both sources are gone: only another process can finish the login now.
@@ -159,7 +166,7 @@ pub fn wait<T>(
 }
 
 fn listen(listener: Option<&Listener>, with_paste: bool) -> Receiver<Event> {
-    let (sender, events) = mpsc::channel();
+    let (sender, events) = mpsc::sync_channel(WAITING_EVENTS);
     for server in listener.iter().flat_map(|listener| &listener.servers) {
         let (server, sender) = (Arc::clone(server), sender.clone());
         thread::spawn(move || {
@@ -178,7 +185,7 @@ fn listen(listener: Option<&Listener>, with_paste: bool) -> Receiver<Event> {
     events
 }
 
-fn read_lines(sender: &Sender<Event>) {
+fn read_lines(sender: &SyncSender<Event>) {
     let mut stdin = io::stdin().lock();
     loop {
         let mut bytes = Vec::new();

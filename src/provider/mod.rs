@@ -84,6 +84,10 @@ pub struct Provider {
     /// Variables from which the provider's own tools read a key, first one set wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
+    /// Variables for the provider's own tools: a plain value, or `=token`, `=api_base` or
+    /// `=NAME`, a fact of the account's `extra`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exports: BTreeMap<String, String>,
     pub terms: Option<Terms>,
     /// Where a person ends the sign-in by hand when no revocation endpoint is known.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod contract;
+mod exec;
 mod leaks;
 mod login;
 mod network;

@@ -1,0 +1,93 @@
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::process::Command;
+
+use argh::FromArgs;
+
+use crate::account::AccountRef;
+use crate::commands::{App, nobody};
+use crate::error::{Error, Result};
+use crate::flows::environment::{self, Variable};
+use crate::flows::fresh::{self, Need};
+use crate::{term, text};
+
+/// Runs a command with the variables that the providers' own tools read.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "exec",
+    help_triggers("-h", "--help"),
+    example = "keyfob exec openai -- codex exec \"say hello\"\n\
+               keyfob exec claude/work my-idp -- ./job.sh",
+    note = "What stands after -- is run as it is, in place of keyfob; its exit status is\n\
+            passed on. 127: there is no such command. 126: it cannot be run.\n\
+            A variable is a snapshot: a long job asks keyfob token again."
+)]
+pub struct Exec {
+    /// whose variables: PROVIDER or PROVIDER/ACCOUNT, one or more
+    #[argh(positional)]
+    accounts: Vec<AccountRef>,
+
+    /// longest wait for one network request, 30 by default
+    #[argh(option, arg_name = "seconds")]
+    timeout: Option<u64>,
+
+    /// errors as one JSON object on the last line of stderr
+    #[argh(switch)]
+    #[expect(dead_code, reason = "the error report looks for the flag itself")]
+    json: bool,
+}
+
+/// `tail` is what stood after `--`, untouched.
+pub fn run(args: &Exec, tail: &[OsString]) -> Result<()> {
+    let Some((program, arguments)) = tail.split_first() else {
+        return Err(Error::usage("which command?").or_try("keyfob exec PROVIDER -- COMMAND"));
+    };
+    if args.accounts.is_empty() {
+        return Err(Error::usage("whose variables?").or_try("keyfob exec PROVIDER -- COMMAND"));
+    }
+    let app = App::new(args.timeout)?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    for account in &args.accounts {
+        for Variable { name, value } in variables(account, &app)? {
+            command.env(name, value.expose());
+        }
+    }
+    Err(cannot_start(&replace(command), &program.to_string_lossy()))
+}
+
+fn variables(account: &AccountRef, app: &App) -> Result<Vec<Variable>> {
+    let Some(id) = app.account(account)? else {
+        let row = app.providers.get(&account.provider)?;
+        let found = environment::key(row)?.ok_or_else(|| nobody(account))?;
+        return Ok(vec![Variable { name: found.name, value: found.key }]);
+    };
+    let fresh = fresh::credential(&id, Need::Usual, &app.tools())?;
+    if let Some(warning) = &fresh.warning {
+        term::warn(warning);
+    }
+    Ok(environment::variables(&fresh.account, app.providers.get(&id.provider)?))
+}
+
+/// The command in place of this process, so that signals and the status are its own. Comes back
+/// only when it could not be started.
+#[cfg(unix)]
+fn replace(mut command: Command) -> std::io::Error {
+    use std::os::unix::process::CommandExt;
+    command.exec()
+}
+
+#[cfg(not(unix))]
+fn replace(mut command: Command) -> std::io::Error {
+    match command.status() {
+        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
+        Err(error) => error,
+    }
+}
+
+fn cannot_start(error: &std::io::Error, program: &str) -> Error {
+    let status = if error.kind() == ErrorKind::NotFound { 127 } else { 126 };
+    let what = format!("cannot run {}: {}", text::harmless(program, 200), text::cause(error));
+    Error::Child { what, status }
+}
