@@ -16,7 +16,7 @@ use crate::term;
     subcommand,
     name = "token",
     help_triggers("-h", "--help"),
-    example = "curl -H \"Authorization: Bearer $(keyfob token my-idp)\" https://api.example.com/\n\
+    example = "curl -H \"Authorization: Bearer $(keyfob token my-idp)\" https://example.com/\n\
                keyfob token claude >/dev/null 2>&1; [ $? -eq 4 ] && notify \"sign in again\"",
     note = "A token is refreshed when less than 60 s or a tenth of its lifetime remains,\n\
             whichever is smaller; processes that ask at the same time share one refresh."

@@ -1,6 +1,7 @@
 //! A provider is a row of data. Built-in, user-made and discovered providers are the
 //! same type, and nothing downstream can tell them apart.
 
+mod keys;
 mod table;
 
 use std::collections::BTreeMap;
@@ -96,9 +97,6 @@ pub struct Provider {
     pub sources: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checked: Option<String>,
-    /// Keys of a user's row that mean nothing; named in a warning, then dropped.
-    #[serde(flatten, skip_serializing)]
-    unknown: Map<String, Value>,
 }
 
 /// How one can get in.

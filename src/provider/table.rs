@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::provider::Provider;
+use crate::provider::{Provider, keys};
 
 const BUILT_IN: &str = include_str!("../providers.json");
 
@@ -80,22 +80,26 @@ fn assemble(mut overlay: Map<String, Value>, warn: fn(&str)) -> Result<Vec<(Prov
     for mut row in built_in()? {
         let id = row["id"].as_str().unwrap_or_default().to_owned();
         if let Some(changes) = overlay.remove(&id) {
+            warn_of_unknown_keys(&id, &changes, warn);
             merge(&mut row, changes);
         }
         rows.push((Provider::from_value(&id, row)?, Origin::BuiltIn));
     }
     for (id, row) in overlay {
+        warn_of_unknown_keys(&id, &row, warn);
         rows.push((Provider::from_value(&id, row)?, Origin::Config));
-    }
-    for (row, _) in &mut rows {
-        // `provider list --json` adds this key, and its output may be pasted back.
-        row.unknown.remove("origin");
-        for key in std::mem::take(&mut row.unknown).keys() {
-            warn(&format!("config.json: providers.{} has an unknown key {key}", row.id));
-        }
     }
     rows.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
     Ok(rows)
+}
+
+fn warn_of_unknown_keys(id: &str, row: &Value, warn: fn(&str)) {
+    let known = keys::of::<Provider>();
+    let given = row.as_object().into_iter().flat_map(Map::keys);
+    // `provider list --json` adds `origin`, and its output may be pasted back.
+    for key in given.filter(|key| !known.contains(&key.as_str()) && *key != "origin") {
+        warn(&format!("config.json: providers.{id} has an unknown key {key}"));
+    }
 }
 
 /// Objects merge key by key, at any depth; everything else is replaced.
@@ -124,6 +128,9 @@ mod tests {
     #[test]
     fn built_in_rows_are_sound() {
         let rows = assemble(Map::new(), |text| panic!("{text}")).expect("rows parse");
+        for row in built_in().unwrap() {
+            warn_of_unknown_keys("built-in", &row, |text| panic!("{text}"));
+        }
         let ids: Vec<_> = rows.iter().map(|(row, _)| row.id.clone()).collect();
         let file_order: Vec<_> =
             built_in().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
