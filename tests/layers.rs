@@ -96,12 +96,19 @@ fn imports_point_down() {
         |_| false,
         |source| {
             source.find(|line| {
-                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                // What follows each `crate::`; nothing does in `use crate::{`, which hides names.
-                let mut names = line.split("crate::").skip(1);
-                let points_up = names.any(|rest| match rest.split(|c| !is_name(c)).next() {
-                    None | Some("") => true,
-                    Some(there) => !may_import(source.folder(), there),
+                let points_up = line.split("crate::").skip(1).any(|rest| {
+                    // `crate::{a::b, c}` stands on one line, or it hides what it imports.
+                    let names = match rest.strip_prefix('{') {
+                        Some(rest) if !rest.contains('}') => return true,
+                        Some(rest) => rest.split(", ").collect(),
+                        None => vec![rest],
+                    };
+                    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                    let first = |name: &str| name.split(|c| !is_name(c)).next().map(str::to_owned);
+                    names
+                        .into_iter()
+                        .filter_map(first)
+                        .any(|there| !may_import(source.folder(), &there))
                 });
                 let is_top = !source.name.contains('/') || source.name.ends_with("mod.rs");
                 points_up || line.contains("super::super") || (is_top && line.contains("super::"))

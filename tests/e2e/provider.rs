@@ -15,7 +15,7 @@ use crate::support::command::{Cmd, Output};
 use crate::support::idp::{Dialect, Idp};
 use crate::support::sandbox::{Sandbox, in_seconds, set_mode};
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 const EMAIL: &str = "me@example.com";
 
 /// An issuer, and a home that knows nothing of it yet. Its provider is called `mine`.

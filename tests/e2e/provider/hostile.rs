@@ -102,6 +102,14 @@ fn metadata_that_is_none_is_refused() {
         desk.idp.clear_faults();
     }
     assert_eq!(other.counters(), json!({}), "no redirect is followed");
+    // Good in every other way.
+    for name in
+        ["https://evil.example", "", &format!("{good}/other"), &good.replace("http", "https")]
+    {
+        desk.idp.patch_metadata(json!({"issuer": name}));
+        desk.refuses(desk.discover("--client-id demo-client"), 1);
+    }
+    desk.idp.patch_metadata(json!({"issuer": good}));
     desk.idp.fault("discovery", Fault::Hang, Times::Once);
     desk.refuses(desk.discover("--client-id demo-client --timeout 1"), 3);
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());

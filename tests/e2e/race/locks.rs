@@ -124,9 +124,28 @@ fn a_login_during_a_refresh_wins() {
     login.ok();
     refreshed.ok();
     let stored = place.stored();
-    assert!(stored["login_id"].is_string(), "the login was written last: {stored}");
+    let refreshed = refreshed.line();
+    assert_ne!(text(&stored, "access_token"), refreshed, "the login was written last");
     assert!(place.idp.accepts_refresh(text(&stored, "refresh_token")));
     place.token().run().ok().stdout_is(&format!("{}\n", text(&stored, "access_token")));
+}
+
+/// What was signed out does not come back with the answer of a refresh that was under way.
+#[test]
+fn a_logout_during_a_refresh_is_final() {
+    let place = Place::new();
+    place.signed_in(EXPIRED_S);
+    place.idp.fault("token_refresh", Fault::Delay(1200), Times::Once);
+    let refreshing = place.token().spawn();
+    place.idp.wait_for("token_refresh", 1);
+    place.home.cmd(&["logout", "my-idp"]).run().ok();
+    let refreshed = refreshing.wait(Duration::from_secs(20));
+    refreshed.check(matches!(refreshed.status, Some(0 | 4)), "a token or a clean no");
+    assert!(!place.file().exists(), "{}", place.home.listing());
+    place.token().run().code(4);
+    // No refresh token of this sign-in works any more: the one that was current was revoked.
+    let revoked = place.idp.requests_to("revoke");
+    assert_eq!(revoked.len(), 1, "{}", place.idp.counters());
 }
 
 /// For file systems that cannot lock (DESIGN.md 3.12): it goes on, and warns each time.

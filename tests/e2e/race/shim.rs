@@ -59,7 +59,7 @@ impl Shim {
         self.watch(cmd).env("SHIM_FAIL_NAME", name).env("SHIM_ERRNO", &errno.to_string())
     }
 
-    /// Puts another file in place of `target` just before the command opens that for the first time.
+    /// Puts another file in place of `target` just before the command first opens that.
     pub fn swap(&self, by: &Path, target: &Path, cmd: Cmd) -> Cmd {
         let by = by.display().to_string();
         self.watch(cmd).env("SHIM_SWAP", &by).env("SHIM_TARGET", &target.display().to_string())

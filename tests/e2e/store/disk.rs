@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::sandbox::{make_private_dir, set_mode};
@@ -63,7 +63,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.at).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
     }
 }
 
@@ -195,6 +195,49 @@ fn a_folder_that_cannot_be_written_to_gives_fresh_tokens_and_spends_none() {
             output.code(5).stdout_is("").stderr_has("permission denied");
         }
         assert_eq!(place.bytes(), before);
+        assert_eq!(place.idp.requests().len(), 0);
+    }
+}
+
+/// A file mounted over the account's, as `docker run -v FILE:FILE` does. Unmounted before the
+/// sandbox goes.
+struct BoundFile(PathBuf);
+
+impl BoundFile {
+    fn over(file: &Path, source: &Path) -> Option<Self> {
+        fs::copy(file, source).expect("both are ours");
+        set_mode(source, 0o600);
+        let mounted = Command::new("mount").arg("--bind").args([source, file]).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(BoundFile(file.to_path_buf())),
+            other => {
+                println!("skipped: a file cannot be mounted here ({other:?})");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for BoundFile {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// NEEDS 8: no rename can replace such a file, so a refresh writes the host's file, or fails
+/// before the token is spent.
+#[test]
+fn an_account_file_that_is_mounted_alone_never_costs_its_refresh_token() {
+    let place = Place::new();
+    place.signed_in(EXPIRED_S);
+    let source = place.home.work().join("of-the-host.json");
+    let Some(_bound) = BoundFile::over(&place.file(), &source) else { return };
+    let output = place.token().run();
+    let host = place.home.read_json(&source);
+    let is_good = place.idp.accepts_refresh(text(&host, "refresh_token"));
+    output.check(is_good, "a refresh token that still works");
+    if output.status != Some(0) {
+        output.code(5).stdout_is("").stderr_has("me@example.com.json");
         assert_eq!(place.idp.requests().len(), 0);
     }
 }

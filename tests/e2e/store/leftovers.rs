@@ -1,30 +1,35 @@
 //! What killed processes leave behind is swept by the next login, and nothing else is.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::support::idp::{Fault, Times};
+use crate::support::running::Running;
 use crate::support::sandbox::write_private;
-use crate::token::place::{FRESH_S, Place};
+use crate::token::place::{EXPIRED_S, FRESH_S, Place};
 
 fn begin_a_login(place: &Place) {
     place.home.cmd(&["login", "my-idp", "--print-auth-url"]).run().ok();
 }
 
-/// A temp file as a killed refresh leaves it.
-fn temp_of(place: &Place) -> PathBuf {
-    let name = format!("{}.tmp-00112233aabbccdd", place.file().display());
-    let path = PathBuf::from(name);
-    write_private(&path, "{\"access_token\": \"half");
-    path
+/// A refresh that waits for an answer which never comes, and its temp file.
+fn hanging(place: &Place) -> (Running, PathBuf) {
+    place.signed_in(EXPIRED_S);
+    place.idp.fault("token_refresh", Fault::Hang, Times::Once);
+    let running = place.token().spawn();
+    place.idp.wait_for("token_refresh", 1);
+    let files = place.temp_files();
+    assert_eq!(files.len(), 1, "{}", place.home.listing());
+    (running, files.into_iter().next().expect("one"))
 }
 
-fn lock(path: &Path) -> File {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let file = options.open(path).expect("the folder is there");
-    file.try_lock().expect("nobody else holds it");
-    file
+/// What such a refresh leaves when it is killed.
+fn left_over(place: &Place) -> PathBuf {
+    let (running, temp) = hanging(place);
+    drop(running);
+    assert!(temp.exists(), "{}", place.home.listing());
+    temp
 }
 
 fn make_old(path: &Path) {
@@ -36,13 +41,11 @@ fn make_old(path: &Path) {
 #[test]
 fn a_temp_file_goes_with_the_next_login_once_its_account_s_lock_is_free() {
     let place = Place::new();
-    place.signed_in(FRESH_S);
+    let (running, temp) = hanging(&place);
     let before = place.bytes();
-    let temp = temp_of(&place);
-    let held = lock(&place.lock_file());
     begin_a_login(&place);
     assert!(temp.exists(), "its owner is still at work\n{}", place.home.listing());
-    drop(held);
+    drop(running);
     begin_a_login(&place);
     assert!(!temp.exists(), "{}", place.home.listing());
     assert_eq!(place.bytes(), before);
@@ -51,16 +54,13 @@ fn a_temp_file_goes_with_the_next_login_once_its_account_s_lock_is_free() {
 #[test]
 fn an_old_temp_file_goes_though_no_lock_tells_of_its_owner() {
     let place = Place::new();
-    place.signed_in(FRESH_S);
-    let temp = temp_of(&place);
-    let of_config = place.home.home().join("config.json.tmp-00112233aabbccdd");
-    write_private(&of_config, "{");
+    let temp = left_over(&place);
+    fs::remove_file(place.lock_file()).expect("the refresh made it");
     begin_a_login(&place);
-    assert!(temp.exists() && of_config.exists(), "too young\n{}", place.home.listing());
+    assert!(temp.exists(), "too young\n{}", place.home.listing());
     make_old(&temp);
-    make_old(&of_config);
     begin_a_login(&place);
-    assert!(!temp.exists() && !of_config.exists(), "{}", place.home.listing());
+    assert!(!temp.exists(), "{}", place.home.listing());
     place.token().run().ok();
 }
 
@@ -68,10 +68,11 @@ fn an_old_temp_file_goes_though_no_lock_tells_of_its_owner() {
 #[test]
 fn token_sweeps_nothing() {
     let place = Place::new();
-    place.signed_in(FRESH_S);
-    let temp = temp_of(&place);
+    let temp = left_over(&place);
     make_old(&temp);
+    place.signed_in(FRESH_S);
     place.token().run().ok();
+    place.home.cmd(&["status"]).run().ok();
     assert!(temp.exists());
 }
 
@@ -79,7 +80,7 @@ fn token_sweeps_nothing() {
 #[test]
 fn an_account_with_an_odd_name_is_no_left_over() {
     let place = Place::new();
-    for account in ["ci.tmp-runner", "me.json.tmp-1", "x.json.tmp-00112233aabbccdd", "a.lock"] {
+    for account in ["ci.tmp-runner", "me.json.tmp-1", "x.json~00112233aabbccdd", "a.lock"] {
         let grant = place.signed_in_as(account, FRESH_S);
         let file = place.home.account_file(place.provider, account);
         make_old(&file);

@@ -80,6 +80,17 @@ fn a_token_without_an_expiry_is_handed_out() {
     assert_eq!(place.idp.requests().len(), 0);
 }
 
+/// The least a file written by hand may hold (CLI.md section 4 has the whole shape).
+#[test]
+fn a_file_written_by_hand_may_leave_much_out() {
+    let place = Place::new();
+    let least = json!({"version": 1, "provider": place.provider, "account": "by-hand",
+                       "kind": "oauth", "access_token": "at_by_hand"});
+    place.home.write_account(place.provider, "by-hand", &least);
+    place.token().run().ok().stdout_is("at_by_hand\n");
+    assert_eq!(place.idp.requests().len(), 0);
+}
+
 /// What was written in the future was written by a wrong clock, so its expiry proves nothing.
 #[test]
 fn a_credential_from_the_future_is_renewed() {

@@ -111,10 +111,14 @@ impl Place {
         self.home.cmd(&["login", "--callback-url", &callback]).run()
     }
 
-    /// Names of unfinished writes anywhere in the home.
+    /// Unfinished writes anywhere in the home: a file's name with something after its end.
     pub fn temp_files(&self) -> Vec<PathBuf> {
         let mut files = self.home.files(&self.home.user_home());
-        files.retain(|path| path.to_string_lossy().contains(".tmp"));
+        files.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_whole = name.ends_with(".json") || name.ends_with(".lock");
+            name.contains(".json") && !is_whole && !name.contains("damaged")
+        });
         files
     }
 }
