@@ -53,6 +53,13 @@ impl FromStr for AccountRef {
     }
 }
 
+impl AccountRef {
+    /// The command that signs in to it, ready to paste.
+    pub fn login_command(&self) -> String {
+        format!("keyfob login {}", text::shell_word(&self.to_string()))
+    }
+}
+
 impl fmt::Display for AccountRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.account {

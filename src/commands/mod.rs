@@ -158,14 +158,14 @@ pub fn nobody(typed: &AccountRef) -> Error {
     Error::SignIn {
         account: typed.to_string(),
         why: "nobody is signed in".to_owned(),
-        next: format!("keyfob login {}", crate::text::shell_word(&typed.to_string())),
+        next: typed.login_command(),
     }
 }
 
 /// Runs the command line; prints the error, if any, and gives the exit code.
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(tell_panic));
-    let wants_json = std::env::args_os().any(|arg| arg == "--json");
+    let wants_json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
     let outcome = panic::catch_unwind(|| arguments().and_then(|(args, tail)| run(&args, &tail)));
     match outcome
         .unwrap_or_else(|_| Err(Error::failed("this is a bug of keyfob, please report it")))

@@ -9,6 +9,7 @@ use crate::net::client::Client;
 use crate::pending::PendingLogin;
 use crate::protocol::callback::{Callback, Outcome};
 use crate::protocol::oauth_error::OauthError;
+use crate::protocol::request;
 use crate::protocol::token::{self, Answer, Exchange, Granted};
 use crate::provider::Provider;
 use crate::secret::Secret;
@@ -75,7 +76,7 @@ fn amended(mut login: PendingLogin, amend: Amend) -> Result<PendingLogin> {
 }
 
 fn start_again(what: String, account: &AccountRef) -> Error {
-    let next = format!("keyfob login {}", text::shell_word(&account.to_string()));
+    let next = account.login_command();
     Error::Pending { what, next: Some(next) }
 }
 
@@ -149,7 +150,7 @@ fn refused(account: &AccountRef, error: OauthError) -> Error {
         provider: account.provider.clone(),
         code: error.code,
         description: error.description,
-        next: Some(format!("keyfob login {}", text::shell_word(&account.to_string()))),
+        next: Some(account.login_command()),
     }
 }
 
@@ -179,15 +180,16 @@ fn exchange(
         verifier: &login.verifier,
         state: &login.state,
     };
-    let request = token::exchange(row, &login.client(), &as_login)?;
+    let asking = token::exchange(row, &login.client(), &as_login)?;
     let placeholder = AccountId {
         provider: login.account.provider.clone(),
         account: format!("login-{}", login.login_id),
     };
     let space = store.reserve_account(&placeholder)?;
-    let reply = client.send(request)?;
+    let reply = client.send(asking)?;
     let now = Timestamp::now();
-    let mut sent = vec![&code, &login.verifier, &login.state];
+    let basic = request::basic(&login.client());
+    let mut sent = vec![&code, &login.verifier, &login.state, &basic];
     sent.extend(&login.client_secret);
     match token::parse(reply.status, &reply.content_type, &reply.body, &sent, now) {
         Answer::Granted(granted) => Ok((granted, space)),

@@ -11,6 +11,7 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::discover;
 use crate::net::client::Client;
+use crate::protocol::request;
 use crate::protocol::token::{self, Answer};
 use crate::provider::{Provider, Providers};
 use crate::store::{AccountLock, Store};
@@ -149,11 +150,12 @@ fn renew(old: &Account, row: &Provider, tools: &Tools, _lock: &AccountLock) -> R
         return Err(sign_in(&old.id, why.to_owned()));
     }
     let client = client_of(old, row, tools.store)?;
-    let request = token::refresh(row, &client, refresh_token)?;
+    let asking = token::refresh(row, &client, refresh_token)?;
     let space = tools.store.reserve_account(&old.id)?;
-    let reply = tools.client.send(request)?;
+    let reply = tools.client.send(asking)?;
     let now = Timestamp::now();
-    let mut sent = vec![refresh_token];
+    let basic = request::basic(&client);
+    let mut sent = vec![refresh_token, &basic];
     sent.extend(&client.secret);
     match token::parse(reply.status, &reply.content_type, &reply.body, &sent, now) {
         Answer::Granted(mut granted) => {

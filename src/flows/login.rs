@@ -18,7 +18,6 @@ use crate::protocol::callback::{self, Callback};
 use crate::protocol::pkce;
 use crate::provider::{Provider, Shows};
 use crate::store::Store;
-use crate::text;
 use crate::time::Timestamp;
 
 /// A login lives at least this long, so that it can be finished elsewhere.
@@ -142,7 +141,7 @@ pub fn wait(
         Heard::Over => finished_elsewhere(pending, store),
         Heard::TimedOut => Err(Error::Pending {
             what: format!("nobody finished the sign-in within {} s", ears.limit.as_secs()),
-            next: Some(format!("keyfob login {}", text::shell_word(&pending.account.to_string()))),
+            next: Some(pending.account.login_command()),
         }),
     }
 }
@@ -211,6 +210,6 @@ fn finished_elsewhere(pending: &PendingLogin, store: &Store) -> Result<SignedIn>
     }
     Err(Error::Failed {
         what: "the sign-in was refused or cancelled in another terminal".to_owned(),
-        next: Some(format!("keyfob login {}", text::shell_word(&pending.account.to_string()))),
+        next: Some(pending.account.login_command()),
     })
 }

@@ -51,11 +51,17 @@ pub fn post_as_client<'a>(
     };
     let mut request = bare(Method::POST, url, None, Some(content_type), Secret::new(text))?;
     if auth == ClientAuth::Basic {
-        let pair = format!("{}:{}", form::encode(&client.id), form::encode(secret));
-        let value = sensitive(&format!("Basic {}", STANDARD.encode(pair)))?;
+        let value = sensitive(&format!("Basic {}", basic(client).expose()))?;
         request.headers_mut().insert(AUTHORIZATION, value);
     }
     Ok(request)
+}
+
+/// The credentials of HTTP Basic, RFC 7617.
+pub fn basic(client: &OauthClient) -> Secret {
+    let secret = client.secret.as_ref().map_or("", Secret::expose);
+    let pair = format!("{}:{}", form::encode(&client.id), form::encode(secret));
+    Secret::new(STANDARD.encode(pair))
 }
 
 fn bare(

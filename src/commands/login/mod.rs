@@ -83,13 +83,13 @@ fn only_pending(account: &AccountRef, app: &App) -> Result<String> {
     let mut fitting = app.store.pending(Timestamp::now())?;
     fitting.retain(|login| login.account.provider == row.id);
     if let Some(name) = &account.account {
-        fitting.retain(|login| login.account.account.as_ref() == Some(name));
+        fitting.retain(|login| login.account.account.as_ref().is_none_or(|begun| begun == name));
     }
     match fitting.as_slice() {
         [only] => Ok(only.login_id.clone()),
         [] => Err(Error::Pending {
             what: format!("no sign-in to {account} is under way, or it expired"),
-            next: Some(format!("keyfob login {}", shell_word(&account.to_string()))),
+            next: Some(account.login_command()),
         }),
         several => {
             let ids: Vec<_> = several.iter().map(|login| login.login_id.clone()).collect();
