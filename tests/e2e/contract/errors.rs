@@ -44,6 +44,8 @@ fn usage_errors() {
     let desk = Desk::ready();
     for words in [
         "",
+        "exec",
+        "exec mine",
         "nosuch",
         "login",
         "login --no-input",
@@ -89,6 +91,7 @@ fn usage_errors() {
 fn an_unknown_flag_or_a_bad_value_is_exit_2_everywhere() {
     let desk = Desk::ready();
     for command in [
+        "exec mine --json",
         "login mine",
         "logout mine",
         "pending list",
@@ -104,6 +107,9 @@ fn an_unknown_flag_or_a_bad_value_is_exit_2_everywhere() {
         "version",
     ] {
         for flag in ["--nosuch", "--nosuch=1", "-x", "--", "--json=yes"] {
+            if flag == "--" && command.starts_with("exec") {
+                continue;
+            }
             if flag == "--" {
                 desk.cmd(&format!("{command} -- a b c")).run().code(2).stdout_is("");
                 continue;
@@ -230,6 +236,18 @@ fn every_class_of_failure_tells_itself_in_json() {
     write_private(&desk.sandbox.home().join("config.json"), "{");
     for words in ["provider list", "provider show mine", "login mine"] {
         fails(at(words), 5, "store", false);
+    }
+}
+
+/// What stands behind `--` is the child's.
+#[test]
+fn a_childs_flag_is_not_ours() {
+    let desk = Desk::ready();
+    for flag in ["--json", "--help", "--version", "--timeout=x"] {
+        let output = desk.cmd(&format!("exec nobody -- true {flag}")).run();
+        output.code(2).stdout_is("").stderr_has("nobody").stderr_lacks("\"version\"");
+        let output = desk.cmd(&format!("exec --json nobody -- true {flag}")).run();
+        assert_eq!(output.code(2).error_json()["exit"], 2);
     }
 }
 

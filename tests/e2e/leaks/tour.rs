@@ -165,6 +165,23 @@ fn a_refresh_under_way_shows_nothing() {
     watch.nothing_leaked();
 }
 
+/// The child gets the access token it is there for, and nothing else of ours.
+#[test]
+fn a_child_gets_the_access_token_alone() {
+    let watch = Watch::new();
+    let account = watch.sign_in();
+    let show = "env; tr '\\0' '\\n' </proc/$$/cmdline; ls -l /proc/$$/fd";
+    let cmd = watch.desk.sandbox.cmd(&["exec", "mine", "--", "sh", "-c", show]);
+    let child = watch.at_full_volume(cmd).run();
+    let secret = account["access_token"].as_str().expect("a token");
+    watch.saw("the child", &child.ok().stdout.replace(secret, "TOKEN"));
+    watch.saw("stderr of exec", &child.stderr);
+    for file in ["config.json", "accounts/", "pending/"] {
+        child.check(!child.stdout.contains(file), "no open file of ours");
+    }
+    watch.nothing_leaked();
+}
+
 /// Contract: `token` prints the secret on stdout and nowhere else; without `token` nobody does.
 #[test]
 fn only_token_prints_a_token() {

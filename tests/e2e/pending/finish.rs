@@ -55,6 +55,31 @@ fn an_account_named_at_the_end_must_be_the_one_of_the_beginning() {
 }
 
 #[test]
+fn a_login_begun_without_a_name_may_be_named_at_the_end() {
+    let demo = Demo::new();
+    let callback = approve(&demo.print_url(&[])).location;
+    demo.login(&["demo/work", "--callback-url", &callback]).run().ok();
+    assert!(demo.sandbox.account_file("demo", "work").exists());
+    assert_eq!(demo.account_files().len(), 1);
+}
+
+#[test]
+fn replacing_and_not_asking_may_be_said_at_the_end() {
+    let demo = Demo::new();
+    let begin = || demo.login(&["demo/work", "--print-auth-url"]).run().ok().line().to_string();
+    demo.finish(&approve(&begin()).location).ok();
+    demo.next_person("you@example.com", "user-2");
+    demo.finish(&approve(&begin()).location).code(1).stderr_has("--replace");
+    demo.idp.reset_records();
+    let callback = approve(&begin()).location;
+    demo.login(&["--callback-url", &callback, "--replace", "--no-verify"]).run().ok();
+    let account = demo.sandbox.read_account("demo", "work");
+    assert_eq!(account["identity"]["email"], "you@example.com");
+    assert_eq!(demo.idp.count("userinfo"), 0);
+    demo.idp.assert_content();
+}
+
+#[test]
 fn a_person_expected_at_the_end_only_is_expected_all_the_same() {
     let demo = Demo::new();
     let callback = approve(&demo.print_url(&[]));

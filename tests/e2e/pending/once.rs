@@ -1,8 +1,9 @@
 //! A pending login is used once, whoever comes.
 
 use crate::login::demo::{Demo, LIMIT};
-use crate::support::browser::approve;
+use crate::support::browser::{self, approve};
 use crate::support::idp::{Fault, Times};
+use crate::support::sandbox::write_private;
 
 const PROCESSES: usize = 6;
 const ROUNDS: usize = 4;
@@ -49,7 +50,7 @@ fn a_waiting_terminal_and_another_process_with_one_callback_both_succeed_with_on
         let callback = waiting.approve();
         let other = demo.login(&["--callback-url", &callback.location]).spawn();
         // The port may be gone already, when the other process was first.
-        let _ = crate::support::browser::request("GET", &callback.location, &[], "");
+        let _ = browser::request("GET", &callback.location, &[], "");
         waiting.process.wait(LIMIT).ok().stdout_is("");
         let other = other.wait(LIMIT);
         other.check(matches!(other.status, Some(0 | 6)), "done, or told that it is done");
@@ -111,6 +112,20 @@ fn a_login_whose_finisher_was_killed_is_listed_and_can_be_finished_or_cancelled(
             demo.finish(&callback).ok();
         }
     }
+}
+
+#[test]
+fn a_login_whose_account_is_on_disk_is_not_sent_again_though_its_file_was_left_behind() {
+    let demo = Demo::new();
+    let callback = approve(&demo.print_url(&[])).location;
+    let file = demo.pending_files().remove(0);
+    let left_behind = demo.sandbox.read(&file);
+    demo.finish(&callback).ok();
+    // As if the finisher had died between writing the account and removing the login.
+    write_private(&file, &left_behind);
+    demo.finish(&callback).code(6).stdout_is("").stderr_has("already used");
+    assert_eq!(demo.idp.count("token_exchange"), 1, "a code used twice takes its tokens back");
+    assert_eq!(demo.pending_files().len(), 0);
 }
 
 #[test]
