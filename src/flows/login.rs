@@ -108,7 +108,7 @@ pub struct Ears<'a> {
     pub page: Option<Shows>,
     pub limit: Duration,
     pub tick: &'a dyn Fn(Duration),
-    pub rejected: &'a dyn Fn(&str),
+    pub tell: &'a dyn Fn(&str),
 }
 
 /// Whichever comes first: the loopback callback, a paste, the end in another process, time-out.
@@ -124,7 +124,7 @@ pub fn wait(
         judge: &|source, text| judge(pending, ears.page, source, text),
         is_over: &|| !store.is_under_way(&pending.login_id),
         tick: ears.tick,
-        rejected: ears.rejected,
+        tell: ears.tell,
     };
     match loopback::wait(ears.listener.as_ref(), ears.with_paste, deadline, &rules) {
         Heard::Callback(callback, browser) => {

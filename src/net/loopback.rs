@@ -100,8 +100,8 @@ pub struct Rules<'a, T> {
     pub is_over: &'a dyn Fn() -> bool,
     /// Told once a second how long the wait still lasts.
     pub tick: &'a dyn Fn(Duration),
-    /// Told why a pasted text was not taken.
-    pub rejected: &'a dyn Fn(&str),
+    /// Told what the person should know: why a pasted text was not taken, that the port is lost.
+    pub tell: &'a dyn Fn(&str),
 }
 
 pub enum Heard<T> {
@@ -112,6 +112,8 @@ pub enum Heard<T> {
 }
 
 enum Event {
+    /// tiny_http gave the port up, as it does when descriptors run out.
+    Lost,
     Request(Request),
     Line(String),
 }
@@ -145,6 +147,9 @@ pub fn wait<T>(
                 Some((callback, browser)) => return Heard::Callback(callback, browser),
                 None => continue,
             },
+            Ok(Event::Lost) => {
+                (rules.tell)("the callback port was lost; paste the address, or start again");
+            }
             Ok(Event::Line(line)) => {
                 pasted.push(line);
                 last_line = Instant::now();
@@ -177,6 +182,8 @@ fn listen(listener: Option<&Listener>, with_paste: bool) -> Receiver<Event> {
                     return;
                 }
             }
+            // Nobody hears it when the wait is over, which is the usual end.
+            let _ = sender.send(Event::Lost);
         });
     }
     if with_paste {
@@ -231,7 +238,7 @@ fn consider_paste<T>(lines: &[String], rules: &Rules<T>) -> Option<T> {
     match whole.or_else(|_| last()) {
         Ok(callback) => Some(callback),
         Err(why) => {
-            (rules.rejected)(&why);
+            (rules.tell)(&format!("not taken: {why}"));
             None
         }
     }

@@ -258,8 +258,8 @@ fn begin_and_wait(args: &Login, app: &App) -> Result<()> {
                 term::rewrite_line_above(&format!("waiting {}:{:02}", left / 60, left % 60));
             }
         },
-        rejected: &|why| {
-            term::say(&format!("not taken: {why}"));
+        tell: &|what| {
+            term::say(what);
             if with_countdown {
                 term::ask("paste here: ");
             }
