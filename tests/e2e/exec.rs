@@ -108,7 +108,8 @@ impl Shell {
     }
 
     fn run(&self, line: &str) -> Output {
-        let path = format!("{}/bin:{}", self.sandbox.work().display(), std::env::var("PATH").unwrap());
+        let path =
+            format!("{}/bin:{}", self.sandbox.work().display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("sh");
         command.args(["-c", line]).env_clear().env("PATH", path);
         command.env("KEYFOB_HOME", self.sandbox.home()).env("HOME", self.sandbox.user_home());
@@ -165,7 +166,8 @@ fn codex_is_run_with_its_variables() {
 #[test]
 fn a_cron_job_notices_that_a_person_is_needed() {
     let shell = Shell::new("claude");
-    let line = r#"keyfob token claude >/dev/null 2>&1; [ $? -eq 4 ] && notify "sign in to claude again""#;
+    let line =
+        r#"keyfob token claude >/dev/null 2>&1; [ $? -eq 4 ] && notify "sign in to claude again""#;
     assert_eq!(shell.stdout(line), "notified: sign in to claude again\n");
     let grant = shell.idp.grant();
     shell.sandbox.write_oauth("claude", "me@example.com", &grant, 3600);
