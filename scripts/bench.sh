@@ -33,6 +33,7 @@ if [ -x target/static/keyfob ]; then
   keyfobs+=(keyfob-static)
 fi
 
+: >"$work/issuer"
 "${CARGO_TARGET_DIR:-target}/debug/examples/issuer" >"$work/issuer" 2>&1 &
 issuer_pid=$!
 for _ in $(seq 100); do

@@ -24,6 +24,7 @@ elif unshare -r chroot / true 2>/dev/null; then enter=(unshare -r chroot)
 else echo "chroot-login: skipped: needs root"; exit 0; fi
 
 cargo build --quiet --locked --example issuer
+: >"$root/issuer"
 "${CARGO_TARGET_DIR:-target}/debug/examples/issuer" >"$root/issuer" 2>&1 &
 issuer_pid=$!
 for _ in $(seq 100); do

@@ -25,6 +25,7 @@ get() { # origin path [header]
   exec 3<&-
 }
 
+: >"$work/issuer.log"
 "$issuer" --lifetime 4 >"$work/issuer.log" &
 issuer_pid=$!
 for _ in $(seq 100); do
