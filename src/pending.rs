@@ -8,16 +8,16 @@ use crate::time::Timestamp;
 /// Because the row travels inside, a later edit of config.json cannot send a code elsewhere.
 #[derive(Clone, Debug)]
 pub struct PendingLogin {
-    /// Derived from the state, so that a callback finds its login without a search.
+    /// Derived from the state or the device code, so that a callback finds its login without a
+    /// search.
     pub login_id: String,
     pub account: AccountRef,
     /// The row as used, with the scopes and the client id of this login.
     pub provider: Provider,
     pub client_secret: Option<Secret>,
-    pub state: Secret,
-    pub verifier: Secret,
-    pub redirect_uri: String,
+    /// The address a person opens.
     pub auth_url: String,
+    pub begun: Begun,
     /// Store nothing unless this identity signed in.
     pub expect: Option<String>,
     /// The account name may become another identity.
@@ -28,10 +28,41 @@ pub struct PendingLogin {
     pub expires_at: Timestamp,
 }
 
+/// What each way in keeps until its end.
+#[derive(Clone, Debug)]
+pub enum Begun {
+    Browser { state: Secret, verifier: Secret, redirect_uri: String },
+    Device { device_code: Secret, user_code: String, verifier: Option<Secret>, interval_s: u64 },
+}
+
 impl PendingLogin {
     /// The client of this login.
     pub fn client(&self) -> OauthClient {
         let id = self.provider.client_id.clone().unwrap_or_default();
         OauthClient { id, secret: self.client_secret.clone() }
+    }
+
+    /// What a person types on the page of a device login.
+    pub fn user_code(&self) -> Option<&str> {
+        match &self.begun {
+            Begun::Browser { .. } => None,
+            Begun::Device { user_code, .. } => Some(user_code),
+        }
+    }
+
+    /// Where the browser of a browser login ends.
+    pub fn redirect_uri(&self) -> Option<&str> {
+        match &self.begun {
+            Begun::Browser { redirect_uri, .. } => Some(redirect_uri),
+            Begun::Device { .. } => None,
+        }
+    }
+
+    /// The state a callback has to carry.
+    pub fn state(&self) -> Option<&Secret> {
+        match &self.begun {
+            Begun::Browser { state, .. } => Some(state),
+            Begun::Device { .. } => None,
+        }
     }
 }

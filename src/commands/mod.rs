@@ -217,6 +217,9 @@ fn arguments() -> Result<(Vec<String>, Vec<OsString>)> {
             return Ok((args, raw.collect()));
         }
         let arg = arg.into_string().map_err(|_| Error::usage("an argument is not UTF-8"))?;
+        // Other tools' names for the same flag.
+        let is_device = !is_tail && matches!(arg.as_str(), "--device-auth" | "--device-code");
+        let arg = if is_device { "--device".to_owned() } else { arg };
         match arg.split_once('=') {
             Some((name, value)) if !is_tail && name.starts_with("--") => {
                 args.extend([name.to_owned(), value.to_owned()]);

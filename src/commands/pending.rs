@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::commands::{App, Object};
 use crate::error::{Error, Result};
-use crate::pending::PendingLogin;
+use crate::pending::{Begun, PendingLogin};
 use crate::term;
 use crate::time::Timestamp;
 
@@ -63,9 +63,12 @@ fn row(login: &PendingLogin) -> Value {
         "login_id": login.login_id,
         "provider": login.account.provider,
         "account": login.account.account,
-        "kind": "browser",
+        "kind": match login.begun {
+            Begun::Browser { .. } => "browser",
+            Begun::Device { .. } => "device",
+        },
         "auth_url": login.auth_url,
-        "user_code": null,
+        "user_code": login.user_code(),
         "created_at": login.started_at,
         "expires_at": login.expires_at,
     })

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::flows::keep::{self, SignedIn};
 use crate::flows::login::check_room;
 use crate::net::client::Client;
-use crate::pending::PendingLogin;
+use crate::pending::{Begun, PendingLogin};
 use crate::protocol::callback::{Callback, Outcome};
 use crate::protocol::oauth_error::OauthError;
 use crate::protocol::request;
@@ -43,7 +43,7 @@ pub fn finish(
             format!("this sign-in expired {}", pending.expires_at.in_words(Timestamp::now()));
         return Err(start_again(what, &pending.account));
     }
-    if callback.state.as_ref().is_some_and(|state| *state != pending.state) {
+    if callback.state.as_ref().is_some_and(|state| Some(state) != pending.state()) {
         let what = "this callback belongs to another sign-in attempt".to_owned();
         return Err(start_again(what, &pending.account));
     }
@@ -81,7 +81,7 @@ fn start_again(what: String, account: &AccountRef) -> Error {
 }
 
 /// Why no login has this id: it was used, it is being used, or nobody knows it.
-fn gone(login_id: &str, store: &Store) -> Error {
+pub fn gone(login_id: &str, store: &Store) -> Error {
     let accounts = store.all_accounts().unwrap_or_default();
     let mut used = accounts.iter().filter_map(|id| store.read_account(id).ok().flatten());
     if let Some(account) = used.find(|account| account.login_ids.iter().any(|id| id == login_id)) {
@@ -123,19 +123,42 @@ pub fn finish_claimed(
             return Err(refused(&account, error));
         }
     };
-    let (granted, space) = match exchange(&claimed.login, &code, client, store) {
-        Ok(granted) => granted,
+    let outcome = match &claimed.login.begun {
+        Begun::Browser { state, verifier, redirect_uri } => {
+            // Claude's page shows `code#state`; pasted into a query, the state may ride along.
+            let code = Secret::new(code.expose().split('#').next().unwrap_or_default());
+            let asked = Exchange { code: &code, redirect_uri, verifier, state };
+            exchange(&claimed.login, &asked, client, store)
+        }
+        Begun::Device { .. } => {
+            let what = "this is a device sign-in; it takes no callback";
+            let account = text::shell_word(&claimed.login.account.to_string());
+            Err(Error::usage(what).or_try(format!("keyfob login {account} --complete")))
+        }
+    };
+    match outcome {
+        Ok((granted, space)) => keep_and_drop(claimed, *granted, space, client, store),
         Err(error @ Error::Refused { .. }) => {
             store.drop_claimed(claimed)?;
-            return Err(error);
+            Err(error)
         }
         // No answer, or none that makes sense: the code may still be good.
         Err(error) => {
             store.release(claimed)?;
-            return Err(still_open(error));
+            Err(still_open(error))
         }
-    };
-    let kept = keep::keep(&claimed.login, *granted, space, client, store);
+    }
+}
+
+/// The end of a login that was granted: the account, and the login under way is over.
+pub fn keep_and_drop(
+    claimed: Claimed,
+    granted: Granted,
+    space: Reservation,
+    client: &Client,
+    store: &Store,
+) -> Result<SignedIn> {
+    let kept = keep::keep(&claimed.login, granted, space, client, store);
     // The code is spent, whatever came of it.
     let dropped = store.drop_claimed(claimed);
     let mut signed_in = kept?;
@@ -145,7 +168,7 @@ pub fn finish_claimed(
     Ok(signed_in)
 }
 
-fn refused(account: &AccountRef, error: OauthError) -> Error {
+pub fn refused(account: &AccountRef, error: OauthError) -> Error {
     Error::Refused {
         provider: account.provider.clone(),
         code: error.code,
@@ -165,43 +188,47 @@ fn still_open(error: Error) -> Error {
 }
 
 /// Asks for tokens, with space on the disk taken before the code is spent.
-fn exchange(
+pub fn exchange(
     login: &PendingLogin,
-    code: &Secret,
+    asked: &Exchange,
     client: &Client,
     store: &Store,
 ) -> Result<(Box<Granted>, Reservation)> {
     let row = &login.provider;
-    // Claude's page shows `code#state`; pasted into a query, the state may ride along.
-    let code = Secret::new(code.expose().split('#').next().unwrap_or_default());
-    let as_login = Exchange {
-        code: &code,
-        redirect_uri: &login.redirect_uri,
-        verifier: &login.verifier,
-        state: &login.state,
-    };
-    let asking = token::exchange(row, &login.client(), &as_login)?;
-    let placeholder = AccountId {
-        provider: login.account.provider.clone(),
-        account: format!("login-{}", login.login_id),
-    };
-    let space = store.reserve_account(&placeholder)?;
+    let asking = token::exchange(row, &login.client(), asked)?;
+    let space = reserve(login, store)?;
     let reply = client.send(asking)?;
     let now = Timestamp::now();
     let basic = request::basic(&login.client());
-    let mut sent = vec![&code, &login.verifier, &login.state, &basic];
+    let mut sent = vec![asked.code, asked.verifier, asked.state, &basic];
     sent.extend(&login.client_secret);
-    match token::parse(reply.status, &reply.content_type, &reply.body, &sent, now) {
+    let answer = token::parse(reply.status, &reply.content_type, &reply.body, &sent, now);
+    match answer {
         Answer::Granted(granted) => Ok((granted, space)),
-        Answer::Refused(error) => Err(refused(&login.account, error)),
-        Answer::TryLater(why) => Err(Error::Temporary {
+        other => Err(not_granted(login, other, reply.retry_after_s)),
+    }
+}
+
+/// Space for the account that the login will bring; its name is not known yet.
+pub fn reserve(login: &PendingLogin, store: &Store) -> Result<Reservation> {
+    let account = format!("login-{}", login.login_id);
+    store.reserve_account(&AccountId { provider: login.account.provider.clone(), account })
+}
+
+/// Every answer but the one that was hoped for.
+pub fn not_granted(login: &PendingLogin, answer: Answer, retry_after_s: Option<u64>) -> Error {
+    let row = &login.provider;
+    match answer {
+        Answer::Refused(error) => refused(&login.account, error),
+        Answer::TryLater(why) => Error::Temporary {
             what: format!("{} could not finish the sign-in just now ({why})", row.id),
-            retry_after_s: reply.retry_after_s,
+            retry_after_s,
             next: None,
-        }),
+        },
+        Answer::Granted(_) => Error::failed("the sign-in was granted and not kept"),
         Answer::Unreadable(what) => {
             let from = row.token_url.as_deref().and_then(endpoint::origin).unwrap_or_default();
-            Err(Error::unreadable(from, what))
+            Error::unreadable(from, what)
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::flows::keep::SignedIn;
 use crate::net::client::Client;
 use crate::net::loopback::{self, Heard, Listener, Rules, Source};
 use crate::net::page;
-use crate::pending::PendingLogin;
+use crate::pending::{Begun, PendingLogin};
 use crate::protocol::authorize;
 use crate::protocol::callback::{self, Callback};
 use crate::protocol::pkce;
@@ -68,10 +68,8 @@ pub fn begin(wish: Wish, store: &Store) -> Result<PendingLogin> {
         account: wish.account,
         provider,
         client_secret: wish.client.secret,
-        state,
-        verifier,
-        redirect_uri: wish.redirect_uri,
         auth_url,
+        begun: Begun::Browser { state, verifier, redirect_uri: wish.redirect_uri },
         expect: wish.expect,
         replace: wish.replace,
         verify: wish.verify,
@@ -170,7 +168,7 @@ fn judge(
         return Err("this holds no code of a sign-in; copy the whole address".to_owned());
     };
     match &callback.state {
-        Some(state) if *state == pending.state => {}
+        Some(state) if Some(state) == pending.state() => {}
         None if source == Source::Paste && page == Some(Shows::Code) => {}
         Some(_) => {
             return Err(
@@ -203,7 +201,7 @@ fn finish_here(
 }
 
 /// The outcome that another process left: the account it wrote, or nothing.
-fn finished_elsewhere(pending: &PendingLogin, store: &Store) -> Result<SignedIn> {
+pub fn finished_elsewhere(pending: &PendingLogin, store: &Store) -> Result<SignedIn> {
     if let Some(account) = finish::account_of_login(&pending.account, &pending.login_id, store)? {
         let path = store.account_path(&account.id);
         return Ok(SignedIn { account, path, warnings: Vec::new(), elsewhere: true });

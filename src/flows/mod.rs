@@ -2,6 +2,7 @@
 //! Flows draw the time and randomness, and turn what `protocol` understood into what to do next.
 
 pub mod check;
+pub mod device;
 pub mod discover;
 pub mod environment;
 pub mod finish;

@@ -6,6 +6,7 @@ pub mod attach;
 pub mod authorize;
 pub mod callback;
 pub mod code_assist;
+pub mod device;
 pub mod discovery;
 pub mod form;
 pub mod identity;

@@ -64,7 +64,8 @@ pub fn refresh(row: &Provider, client: &OauthClient, token: &Secret) -> Result<R
     post(row, client, pairs)
 }
 
-fn post<'a>(
+/// A token request with the row's own parameters.
+pub fn post<'a>(
     row: &'a Provider,
     client: &'a OauthClient,
     mut pairs: Vec<(&'a str, &'a str)>,
@@ -145,7 +146,7 @@ fn is_token(text: &str) -> bool {
 
 /// `expires_in` as a number or a string of one. None when missing or senseless (negative, not
 /// a number), so that the token's own `exp` can speak; capped at ten years.
-fn lifetime_s(value: Option<&Value>) -> Option<i64> {
+pub fn lifetime_s(value: Option<&Value>) -> Option<i64> {
     let seconds = match value? {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,

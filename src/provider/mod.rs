@@ -44,6 +44,13 @@ pub struct Provider {
     pub token_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_url: Option<String>,
+    /// Where a device login asks, opens and ends, for servers that do not say (`openai_device`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_poll_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_page_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_redirect_uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoke_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +111,7 @@ pub struct Provider {
 #[serde(rename_all = "snake_case")]
 pub enum Way {
     Browser,
+    Device,
 }
 
 impl Way {
@@ -111,6 +119,7 @@ impl Way {
     pub fn name(self) -> &'static str {
         match self {
             Way::Browser => "browser",
+            Way::Device => "device",
         }
     }
 }
@@ -141,6 +150,10 @@ pub enum Body {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quirk {
+    /// OpenAI's own device sign-in: JSON both ways, and a code to exchange at the end.
+    OpenaiDevice,
+    /// The device flow wants PKCE too.
+    PkceInDevice,
     /// The token endpoint wants `state` beside `code`.
     StateInTokenRequest,
 }
@@ -288,13 +301,20 @@ impl Provider {
         let Ok(mut row) = serde_json::from_value::<Provider>(row.clone()) else {
             return Err(wrong_row(id, &row));
         };
-        if row.ways.is_empty() && (row.issuer.is_some() || row.authorize_url.is_some()) {
-            row.ways.push(Way::Browser);
+        if row.ways.is_empty() {
+            row.ways = row.ways_by_endpoint();
         }
         if row.scopes.is_empty() && row.issuer.is_some() {
             row.scopes = oidc_scopes();
         }
         Ok(row)
+    }
+
+    /// The ways in that the row's endpoints allow; an issuer may have any.
+    pub fn ways_by_endpoint(&self) -> Vec<Way> {
+        let browser = self.issuer.is_some() || self.authorize_url.is_some();
+        let browser = browser.then_some(Way::Browser);
+        browser.into_iter().chain(self.device_url.is_some().then_some(Way::Device)).collect()
     }
 
     pub fn published_secret(&self) -> Option<Secret> {

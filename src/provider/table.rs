@@ -160,6 +160,10 @@ mod tests {
                     assert!(row.client_id.is_some() || row.own_client, "{id}: a client");
                     assert!(!row.scopes.is_empty(), "{id}: scopes");
                 }
+                Way::Device => {
+                    assert!(row.device_url.is_some() && row.token_url.is_some(), "{id}");
+                    assert!(row.client_id.is_some(), "{id}: a client");
+                }
             }
         }
     }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::account::AccountRef;
 use crate::error::{Error, Result};
-use crate::pending::PendingLogin;
+use crate::pending::{Begun, PendingLogin};
 use crate::secret::Secret;
 use crate::store::lock::{self, AccountLock};
 use crate::store::{Store, file, file_names, remove};
@@ -29,15 +29,21 @@ struct Disk {
     /// Through a value, so that the row's large reader is compiled once, not once more for files.
     row: Value,
     client_secret: Option<String>,
-    state: String,
-    verifier: String,
-    redirect_uri: String,
     auth_url: String,
+    #[serde(flatten)]
+    begun: DiskBegun,
     expect: Option<String>,
     replace: bool,
     verify: bool,
     started_at: Timestamp,
     expires_at: Timestamp,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum DiskBegun {
+    Browser { state: String, verifier: String, redirect_uri: String },
+    Device { device_code: String, user_code: String, verifier: Option<String>, interval_s: u64 },
 }
 
 /// None when the bytes are no pending login of this version.
@@ -49,10 +55,20 @@ pub fn parse(bytes: &[u8]) -> Option<PendingLogin> {
         account: disk.account,
         provider,
         client_secret: disk.client_secret.map(Secret::new),
-        state: Secret::new(disk.state),
-        verifier: Secret::new(disk.verifier),
-        redirect_uri: disk.redirect_uri,
         auth_url: disk.auth_url,
+        begun: match disk.begun {
+            DiskBegun::Browser { state, verifier, redirect_uri } => Begun::Browser {
+                state: Secret::new(state),
+                verifier: Secret::new(verifier),
+                redirect_uri,
+            },
+            DiskBegun::Device { device_code, user_code, verifier, interval_s } => Begun::Device {
+                device_code: Secret::new(device_code),
+                user_code,
+                verifier: verifier.map(Secret::new),
+                interval_s,
+            },
+        },
         expect: disk.expect,
         replace: disk.replace,
         verify: disk.verify,
@@ -68,10 +84,20 @@ fn render(pending: &PendingLogin) -> serde_json::Result<Vec<u8>> {
         account: pending.account.clone(),
         row: serde_json::to_value(&pending.provider)?,
         client_secret: pending.client_secret.as_ref().map(|secret| secret.expose().to_owned()),
-        state: pending.state.expose().to_owned(),
-        verifier: pending.verifier.expose().to_owned(),
-        redirect_uri: pending.redirect_uri.clone(),
         auth_url: pending.auth_url.clone(),
+        begun: match pending.begun.clone() {
+            Begun::Browser { state, verifier, redirect_uri } => DiskBegun::Browser {
+                state: state.expose().to_owned(),
+                verifier: verifier.expose().to_owned(),
+                redirect_uri,
+            },
+            Begun::Device { device_code, user_code, verifier, interval_s } => DiskBegun::Device {
+                device_code: device_code.expose().to_owned(),
+                user_code,
+                verifier: verifier.map(|verifier| verifier.expose().to_owned()),
+                interval_s,
+            },
+        },
         expect: pending.expect.clone(),
         replace: pending.replace,
         verify: pending.verify,

@@ -43,6 +43,14 @@ pub struct Login {
     #[argh(option, arg_name = "code")]
     pub auth_code: Option<String>,
 
+    /// sign in with a code typed on any other machine
+    #[argh(switch)]
+    pub device: bool,
+
+    /// finish a device login begun anywhere: ask until it is approved or runs out
+    #[argh(switch)]
+    pub complete: bool,
+
     /// name the login to finish, as `keyfob pending list` shows it
     #[argh(option, arg_name = "id")]
     pub login_id: Option<String>,
@@ -55,7 +63,7 @@ pub struct Login {
     #[argh(switch)]
     pub copy: bool,
 
-    /// how long to wait for the person, 600 by default
+    /// how long to wait for the person, 600 by default; with --complete 0 asks once
     #[argh(option, default = "600", arg_name = "seconds")]
     pub wait: u32,
 
@@ -131,6 +139,7 @@ impl Login {
             ("--print-auth-url", self.print_auth_url),
             ("--callback-url", self.callback_url.is_some()),
             ("--auth-code", self.auth_code.is_some()),
+            ("--complete", self.complete),
         ];
         let given: Vec<_> =
             ways.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();

@@ -1,25 +1,24 @@
 //! `keyfob login` in all its ways: finish one begun elsewhere, begin one and print its URL, or begin
-//! and wait.
+//! and wait. `device.rs` does the same for device logins.
 
 mod args;
+mod device;
+mod finish;
 mod own_client;
 mod terms;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::account::{AccountRef, OauthClient};
 use crate::commands::{App, Object};
 use crate::error::{Error, Result};
-use crate::flows::finish::Amend;
 use crate::flows::keep::SignedIn;
 use crate::flows::login::{Ears, Wish};
 use crate::flows::redirect::Chosen;
-use crate::flows::{discover, finish, login, redirect};
+use crate::flows::{discover, login, redirect};
 use crate::pending::PendingLogin;
-use crate::protocol::callback::{self, Callback};
-use crate::protocol::pkce;
 use crate::provider::{Provider, Shows, Way};
 use crate::qr;
 use crate::term::{self, opener, prompt};
@@ -32,104 +31,45 @@ pub fn run(args: &Login) -> Result<()> {
     let app = App::new(args.timeout)?;
     args.check()?;
     if let Some(pasted) = &args.callback_url {
-        return finish_with_callback(pasted, args, &app);
+        return finish::with_callback(pasted, args, &app);
     }
     if let Some(pasted) = &args.auth_code {
-        return finish_with_code(pasted, args, &app);
+        return finish::with_code(pasted, args, &app);
     }
-    if args.print_auth_url {
-        return begin_and_print(args, &app);
+    if args.complete {
+        return device::complete(args, &app);
     }
-    begin_and_wait(args, &app)
-}
-
-// ---- finish a login begun elsewhere
-
-fn finish_with_callback(pasted: &str, args: &Login, app: &App) -> Result<()> {
-    let text = from_stdin_if_dash(pasted, "callback")?;
-    let callback = callback::parse(&text).ok_or_else(|| {
-        let what = "this is no callback: it holds no code; copy the whole address";
-        Error::usage(what).or_try("keyfob login PROVIDER --auth-code -")
-    })?;
-    let login_id = match (&callback.state, &args.login_id) {
-        (_, Some(login_id)) => login_id.clone(),
-        (Some(state), None) => pkce::login_id(state.expose()),
-        (None, None) => {
-            let what = "this callback lacks its state; copy the whole address";
-            return Err(Error::usage(what).or_try("keyfob login PROVIDER --auth-code -"));
-        }
-    };
-    finish_other(callback, &login_id, args, app)
-}
-
-fn finish_with_code(pasted: &str, args: &Login, app: &App) -> Result<()> {
-    let Some(account) = &args.account else {
-        let what = "--auth-code needs the provider, as a code does not say whose it is";
-        return Err(Error::usage(what).or_try("keyfob login PROVIDER --auth-code -"));
-    };
-    let text = from_stdin_if_dash(pasted, "code")?;
-    let callback = callback::parse_code(&text).ok_or_else(|| Error::usage("this is no code"))?;
-    let login_id = match (&args.login_id, &callback.state) {
-        (Some(login_id), _) => login_id.clone(),
-        (None, Some(state)) => pkce::login_id(state.expose()),
-        (None, None) => only_pending(account, app)?,
-    };
-    finish_other(callback, &login_id, args, app)
-}
-
-/// The one login under way of this provider; a code alone fits no other.
-fn only_pending(account: &AccountRef, app: &App) -> Result<String> {
-    let row = app.providers.get(&account.provider)?;
-    let mut fitting = app.store.pending(Timestamp::now())?;
-    fitting.retain(|login| login.account.provider == row.id);
-    if let Some(name) = &account.account {
-        fitting.retain(|login| login.account.account.as_ref().is_none_or(|begun| begun == name));
-    }
-    match fitting.as_slice() {
-        [only] => Ok(only.login_id.clone()),
-        [] => Err(Error::Pending {
-            what: format!("no sign-in to {account} is under way, or it expired"),
-            next: Some(account.login_command()),
-        }),
-        several => {
-            let ids: Vec<_> = several.iter().map(|login| login.login_id.clone()).collect();
-            let what = format!("several sign-ins are under way: {}", crate::text::list(&ids));
-            let account = shell_word(&account.to_string());
-            let next = format!("keyfob login {account} --login-id {} --auth-code -", ids[0]);
-            Err(Error::usage(what).or_try(next))
-        }
+    let (account, row, client) = prepare(args, &app)?;
+    match way(&row, args)? {
+        Way::Browser if args.print_auth_url => begin_and_print(args, account, row, client, &app),
+        Way::Browser => begin_and_wait(args, account, row, client, &app),
+        Way::Device => device::begin(args, account, row, client, &app),
     }
 }
 
-fn finish_other(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result<()> {
-    if let Some(account) = &args.account {
-        let pending = app.store.find_pending(login_id)?;
-        let wanted = &app.providers.get(&account.provider)?.id;
-        if let Some(pending) = pending.filter(|pending| pending.account.provider != *wanted) {
-            let theirs = pending.account;
-            return Err(Error::usage(format!("this callback belongs to a sign-in to {theirs}"))
-                .or_try("keyfob login --callback-url -"));
-        }
-    }
-    let amend = Amend {
-        account: args.account.as_ref().and_then(|typed| typed.account.clone()),
-        expect: args.expect.clone(),
-        replace: args.replace,
-        no_verify: args.no_verify,
-    };
-    let signed_in = finish::finish(callback, login_id, amend, &app.client, &app.store)?;
-    app.store.sweep(Timestamp::now());
-    tell(&signed_in, args)
-}
-
-fn from_stdin_if_dash(value: &str, what: &str) -> Result<String> {
-    if value == "-" { prompt::piped(what) } else { Ok(value.to_owned()) }
+/// The way that was asked for, else the row's first.
+fn way(row: &Provider, args: &Login) -> Result<Way> {
+    let wanted = if args.device { Some(Way::Device) } else { row.ways.first().copied() };
+    let found = row.ways.iter().copied().find(|way| Some(*way) == wanted);
+    found.ok_or_else(|| {
+        let ways: Vec<_> = row.ways.iter().map(|way| way.name().to_owned()).collect();
+        let what = match ways.as_slice() {
+            [] => format!("{} has no way to sign in", row.id),
+            ways => format!("{} signs in by {} only", row.id, crate::text::list(ways)),
+        };
+        Error::usage(what).or_try(format!("keyfob login {}", row.id))
+    })
 }
 
 // ---- begin
 
-fn begin_and_print(args: &Login, app: &App) -> Result<()> {
-    let (account, row, client) = prepare(args, app)?;
+fn begin_and_print(
+    args: &Login,
+    account: AccountRef,
+    row: Provider,
+    client: OauthClient,
+    app: &App,
+) -> Result<()> {
     let chosen = redirect::promise(&row, args.redirect_asked(true));
     let page = chosen.page;
     let pending = login::begin(wish(args, account, row, client, &chosen), &app.store)?;
@@ -149,14 +89,17 @@ fn pending_json(pending: &PendingLogin, page: Option<Shows>) -> Object {
         .with("account", json!(pending.account.account))
         .with("login_id", pending.login_id.as_str())
         .with("auth_url", pending.auth_url.as_str())
-        .with("redirect_uri", pending.redirect_uri.as_str())
-        .with("user_code", Value::Null)
+        .with("redirect_uri", json!(pending.redirect_uri()))
+        .with("user_code", json!(pending.user_code()))
         .with("expires_at", json!(pending.expires_at))
         .with("complete_with", complete_with(pending, page))
 }
 
 /// A page that shows a code without its state cannot say which login it belongs to.
 fn complete_with(pending: &PendingLogin, page: Option<Shows>) -> String {
+    if pending.user_code().is_some() {
+        return format!("{} --complete", pending.account.login_command());
+    }
     match page {
         Some(Shows::Code) => {
             let account = shell_word(&pending.account.to_string());
@@ -174,10 +117,6 @@ fn prepare(args: &Login, app: &App) -> Result<(AccountRef, Provider, OauthClient
     };
     let row = app.providers.get(&typed.provider)?;
     let account = AccountRef { provider: row.id.clone(), account: typed.account };
-    if !row.ways.contains(&Way::Browser) {
-        let what = format!("{} has no sign-in in a browser", row.id);
-        return Err(Error::usage(what).or_try(format!("keyfob provider show {}", row.id)));
-    }
     terms::accept(row, args, app)?;
     let client = own_client::find(row, args, app)?;
     let mut row = discover::complete(row, &app.client)?.into_owned();
@@ -223,8 +162,13 @@ fn wish(
 
 // ---- begin and wait
 
-fn begin_and_wait(args: &Login, app: &App) -> Result<()> {
-    let (account, row, client) = prepare(args, app)?;
+fn begin_and_wait(
+    args: &Login,
+    account: AccountRef,
+    row: Provider,
+    client: OauthClient,
+    app: &App,
+) -> Result<()> {
     let opener = if args.no_browser { Err(String::new()) } else { opener::find() };
     let chosen = redirect::listen(&row, args.redirect_asked(opener.is_err()));
     let pending = login::begin(wish(args, account, row, client, &chosen), &app.store)?;

@@ -10,7 +10,7 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::{discover, redirect};
 use crate::net::loopback::Listener;
-use crate::provider::{ClientAuth, Origin, Provider, Way, oidc_scopes};
+use crate::provider::{ClientAuth, Origin, Provider, oidc_scopes};
 use crate::secret::Secret;
 use crate::term::{self, prompt};
 
@@ -128,7 +128,6 @@ fn check_name(name: &str) -> Result<()> {
 fn from_flags(args: &Add) -> Result<Provider> {
     let mut row = Provider::named(&args.name)?;
     row.title.clone_from(&args.name);
-    row.ways = vec![Way::Browser];
     let given = [
         ("--issuer", &args.issuer, &mut row.issuer),
         ("--authorize-url", &args.authorize_url, &mut row.authorize_url),
@@ -174,6 +173,7 @@ fn complete(row: &mut Provider, secret: &mut Option<Secret>, args: &Add, app: &A
         metadata.fill(row);
         row.client_auth = client_auth;
     }
+    row.ways = row.ways_by_endpoint();
     if args.register {
         *secret = register(row, registration_url.as_deref(), args, app)?;
     } else if secret.is_some() {

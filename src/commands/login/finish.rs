@@ -1,0 +1,103 @@
+//! Finishing a login that was begun elsewhere, with what the browser ended on.
+
+use crate::account::AccountRef;
+use crate::commands::App;
+use crate::commands::login::{Login, tell};
+use crate::error::{Error, Result};
+use crate::flows::{self, finish::Amend};
+use crate::pending::Begun;
+use crate::protocol::callback::{self, Callback};
+use crate::protocol::pkce;
+use crate::term::prompt;
+use crate::text::shell_word;
+use crate::time::Timestamp;
+
+pub fn with_callback(pasted: &str, args: &Login, app: &App) -> Result<()> {
+    let text = from_stdin_if_dash(pasted, "callback")?;
+    let callback = callback::parse(&text).ok_or_else(|| {
+        let what = "this is no callback: it holds no code; copy the whole address";
+        Error::usage(what).or_try("keyfob login PROVIDER --auth-code -")
+    })?;
+    let login_id = match (&callback.state, &args.login_id) {
+        (_, Some(login_id)) => login_id.clone(),
+        (Some(state), None) => pkce::login_id(state.expose()),
+        (None, None) => {
+            let what = "this callback lacks its state; copy the whole address";
+            return Err(Error::usage(what).or_try("keyfob login PROVIDER --auth-code -"));
+        }
+    };
+    finish(callback, &login_id, args, app)
+}
+
+pub fn with_code(pasted: &str, args: &Login, app: &App) -> Result<()> {
+    let Some(account) = &args.account else {
+        let what = "--auth-code needs the provider, as a code does not say whose it is";
+        return Err(Error::usage(what).or_try("keyfob login PROVIDER --auth-code -"));
+    };
+    let text = from_stdin_if_dash(pasted, "code")?;
+    let callback = callback::parse_code(&text).ok_or_else(|| Error::usage("this is no code"))?;
+    let login_id = match (&args.login_id, &callback.state) {
+        (Some(login_id), _) => login_id.clone(),
+        (None, Some(state)) => pkce::login_id(state.expose()),
+        (None, None) => only_pending(account, is_browser, "--auth-code -", app)?,
+    };
+    finish(callback, &login_id, args, app)
+}
+
+/// The one login under way of this provider that fits; a code alone names no other.
+pub fn only_pending(
+    account: &AccountRef,
+    fits: fn(&Begun) -> bool,
+    flag: &str,
+    app: &App,
+) -> Result<String> {
+    let row = app.providers.get(&account.provider)?;
+    let mut fitting = app.store.pending(Timestamp::now())?;
+    fitting.retain(|login| login.account.provider == row.id && fits(&login.begun));
+    if let Some(name) = &account.account {
+        fitting.retain(|login| login.account.account.as_ref().is_none_or(|begun| begun == name));
+    }
+    match fitting.as_slice() {
+        [only] => Ok(only.login_id.clone()),
+        [] => Err(Error::Pending {
+            what: format!("no sign-in to {account} is under way, or it expired"),
+            next: Some(account.login_command()),
+        }),
+        several => {
+            let ids: Vec<_> = several.iter().map(|login| login.login_id.clone()).collect();
+            let what = format!("several sign-ins are under way: {}", crate::text::list(&ids));
+            let account = shell_word(&account.to_string());
+            let next = format!("keyfob login {account} --login-id {} {flag}", ids[0]);
+            Err(Error::usage(what).or_try(next))
+        }
+    }
+}
+
+fn is_browser(begun: &Begun) -> bool {
+    matches!(begun, Begun::Browser { .. })
+}
+
+fn finish(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result<()> {
+    if let Some(account) = &args.account {
+        let pending = app.store.find_pending(login_id)?;
+        let wanted = &app.providers.get(&account.provider)?.id;
+        if let Some(pending) = pending.filter(|pending| pending.account.provider != *wanted) {
+            let theirs = pending.account;
+            return Err(Error::usage(format!("this callback belongs to a sign-in to {theirs}"))
+                .or_try("keyfob login --callback-url -"));
+        }
+    }
+    let amend = Amend {
+        account: args.account.as_ref().and_then(|typed| typed.account.clone()),
+        expect: args.expect.clone(),
+        replace: args.replace,
+        no_verify: args.no_verify,
+    };
+    let signed_in = flows::finish::finish(callback, login_id, amend, &app.client, &app.store)?;
+    app.store.sweep(Timestamp::now());
+    tell(&signed_in, args)
+}
+
+fn from_stdin_if_dash(value: &str, what: &str) -> Result<String> {
+    if value == "-" { prompt::piped(what) } else { Ok(value.to_owned()) }
+}
