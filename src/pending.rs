@@ -31,8 +31,19 @@ pub struct PendingLogin {
 /// What each way in keeps until its end.
 #[derive(Clone, Debug)]
 pub enum Begun {
-    Browser { state: Secret, verifier: Secret, redirect_uri: String },
-    Device { device_code: Secret, user_code: String, verifier: Option<Secret>, interval_s: u64 },
+    Browser {
+        state: Secret,
+        verifier: Secret,
+        redirect_uri: String,
+    },
+    Device {
+        device_code: Secret,
+        user_code: String,
+        verifier: Option<Secret>,
+        /// The pace of the polls, which all processes keep together.
+        interval_s: u64,
+        polled_at: Timestamp,
+    },
 }
 
 impl PendingLogin {

@@ -1,16 +1,16 @@
 //! Device sign-in: begin, then poll until the person has decided. As with a browser, *begin* and the
-//! rest may happen in different processes. One process polls at a time: it holds the claim on the
-//! login, which the kernel takes from it when it dies.
+//! rest may happen in different processes. One process polls at a time, with the login claimed for as
+//! long as the request takes.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::account::{AccountRef, OauthClient};
 use crate::error::{Error, Result};
-use crate::flows::finish;
+use crate::flows::finish::{self, Amend};
 use crate::flows::keep::SignedIn;
 use crate::flows::login::{check_room, finished_elsewhere};
-use crate::net::client::Client;
+use crate::net::client::{Client, Reply};
 use crate::pending::{Begun, PendingLogin};
 use crate::protocol::device::{self, Asked, Poll};
 use crate::protocol::token::{Answer, Exchange};
@@ -21,8 +21,9 @@ use crate::store::{Claimed, Reservation, Store};
 use crate::text;
 use crate::time::Timestamp;
 
-/// How often a process that does not poll looks whether the other one is done.
+/// How often is looked whether it is time, or whether another process is done.
 const LOOK: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_secs(2);
 
 /// What a device login is asked to do.
 pub struct Wish {
@@ -46,7 +47,7 @@ pub fn begin(wish: Wish, client: &Client, store: &Store) -> Result<PendingLogin>
     let request = device::start(&provider, &wish.client, verifier.as_ref())?;
     let reply = client.send(request)?;
     if !(200..300).contains(&reply.status) {
-        return Err(not_started(&provider, reply.status, &reply.body, reply.retry_after_s));
+        return Err(not_started(&provider, &wish.account, &reply));
     }
     let started = device::parse_start(&provider, &reply.body)?;
     provider.client_id = Some(wish.client.id);
@@ -61,6 +62,7 @@ pub fn begin(wish: Wish, client: &Client, store: &Store) -> Result<PendingLogin>
             user_code: started.user_code,
             verifier,
             interval_s: started.interval_s,
+            polled_at: now,
         },
         expect: wish.expect,
         replace: wish.replace,
@@ -79,94 +81,120 @@ fn draw_verifier() -> Result<Secret> {
     Ok(pkce::verifier(&random))
 }
 
-fn not_started(row: &Provider, status: u16, body: &Secret, retry_after_s: Option<u64>) -> Error {
+fn not_started(row: &Provider, account: &AccountRef, reply: &Reply) -> Error {
+    let status = reply.status;
     if status == 429 || status >= 500 {
         let what = format!("{} gives no device code just now (status {status})", row.id);
-        return Error::Temporary { what, retry_after_s, next: None };
+        return Error::Temporary { what, retry_after_s: reply.retry_after_s, next: None };
     }
-    let next = Some(format!("keyfob login {} --no-browser", row.id));
     if row.has_quirk(Quirk::OpenaiDevice) && status == 404 {
         // Source: openai/codex, codex-rs/login/src/device_code_auth.rs.
-        let what = "device sign-in is switched off for this account: enable it in ChatGPT's \
-                    security settings, or ask the workspace's administrator";
-        return Error::Failed { what: what.to_owned(), next };
+        let what = "device sign-in is switched off for this account: enable device sign-in in \
+                    ChatGPT's security settings, or ask the workspace's administrator";
+        return Error::failed(what).or_try(instead(row, account));
     }
-    let error = serde_json::from_str(body.expose()).ok();
+    let error = serde_json::from_str(reply.body.expose()).ok();
     let error = error.and_then(|answer| OauthError::from_json(&answer));
     let error = error.unwrap_or_else(|| OauthError::new(&format!("status {status}"), ""));
-    let (code, description) = (error.code, error.description);
-    Error::Refused { provider: row.id.clone(), code, description, next }
+    finish::refused(account, error).or_try(instead(row, account))
 }
 
 // ---- poll, and finish
 
 /// Polls until the person has decided, the code runs out, or `limit` is over; asks once when `limit`
-/// is zero. `tick` is told how long the wait still lasts.
+/// is zero. The claim is held for one request at a time, so that others may cancel the login or take
+/// over; the pace stands in the login, so that all keep it. `tick` is told how long the wait lasts.
 pub fn complete(
-    pending: &PendingLogin,
+    login_id: &str,
+    amend: &Amend,
     limit: Duration,
     tick: &dyn Fn(Duration),
     client: &Client,
     store: &Store,
 ) -> Result<SignedIn> {
     let deadline = Instant::now() + limit;
+    let is_once = limit.is_zero();
+    let login = store.find_pending(login_id)?.ok_or_else(|| finish::gone(login_id, store))?;
+    finish::amended(login.clone(), amend)?;
+    // The answer to a poll may be the tokens, so their space is taken before the first one.
+    let mut space = Some(finish::reserve(&login, store)?);
     loop {
-        if let Some(claimed) = store.claim_pending(&pending.login_id)? {
-            return poll(claimed, deadline, limit.is_zero(), tick, client, store);
+        let Some(login) = store.find_pending(login_id)? else {
+            return finished_elsewhere(&login, store);
+        };
+        let Begun::Device { interval_s, polled_at, .. } = login.begun else {
+            let what = "this is a sign-in in a browser: finish it with the address it ends on";
+            return Err(Error::usage(what).or_try("keyfob login --callback-url -"));
+        };
+        let now = Timestamp::now();
+        if login.expires_at <= now {
+            store.cancel_pending(login_id)?;
+            return Err(expired(&login.account));
         }
-        if !store.is_under_way(&pending.login_id) {
-            return finished_elsewhere(pending, store);
+        // Seconds are rounded down, hence one more.
+        let due = polled_at.plus(i64::try_from(interval_s).unwrap_or(i64::MAX).saturating_add(1));
+        if due > now {
+            if Instant::now() >= deadline && !is_once {
+                return Err(still_waiting(&login.account));
+            }
+            tick(deadline.saturating_duration_since(Instant::now()));
+            thread::sleep(LOOK);
+            continue;
         }
-        if Instant::now() >= deadline {
-            return Err(still_waiting(&pending.account, "another process is asking for it"));
+        let Some(mut claimed) = store.claim_pending(login_id)? else {
+            thread::sleep(LOOK);
+            continue;
+        };
+        if is_polled_since(&claimed.login, polled_at) {
+            store.release(claimed)?;
+            continue;
         }
-        tick(deadline.saturating_duration_since(Instant::now()));
-        thread::sleep(LOOK);
+        match poll(&mut claimed, client) {
+            Ok(Poll::Pending | Poll::SlowDown(_)) => store.release_changed(claimed)?,
+            // A network that fails now and then is no end.
+            Ok(Poll::Other(Answer::TryLater(_))) | Err(Error::Temporary { .. }) if !is_once => {
+                store.release_changed(claimed)?;
+            }
+            answer => {
+                claimed.login = finish::amended(claimed.login, amend)?;
+                let space = space.take().map_or_else(|| finish::reserve(&login, store), Ok)?;
+                return settle(claimed, answer, space, deadline, client, store);
+            }
+        }
+        if is_once {
+            return Err(still_waiting(&login.account));
+        }
     }
 }
 
-fn poll(
-    claimed: Claimed,
-    deadline: Instant,
-    is_once: bool,
-    tick: &dyn Fn(Duration),
-    client: &Client,
-    store: &Store,
-) -> Result<SignedIn> {
+/// Another process asked between our look and our claim.
+fn is_polled_since(login: &PendingLogin, seen: Timestamp) -> bool {
+    matches!(login.begun, Begun::Device { polled_at, .. } if polled_at != seen)
+}
+
+/// One request; the login learns when it was made, and the pace from now on.
+fn poll(claimed: &mut Claimed, client: &Client) -> Result<Poll> {
     let login = claimed.login.clone();
-    let Begun::Device { device_code, user_code, verifier, mut interval_s } = login.begun.clone()
-    else {
-        store.release(claimed)?;
-        let what = "this is a sign-in in a browser: finish it with the address it ends on";
-        return Err(Error::usage(what).or_try("keyfob login --callback-url -"));
+    let oauth_client = login.client();
+    let Begun::Device { device_code, user_code, verifier, .. } = &login.begun else {
+        return Err(Error::failed("this is no device sign-in"));
     };
-    let asked =
-        Asked { device_code: &device_code, user_code: &user_code, verifier: verifier.as_ref() };
-    // The answer to a poll may be the tokens, so their space is taken before the first one.
-    let space = finish::reserve(&login, store)?;
-    let mut wait = Duration::from_secs(if is_once { 0 } else { interval_s });
-    loop {
-        if !sleep(wait, deadline, is_once, tick) {
-            store.release(claimed)?;
-            return Err(still_waiting(&login.account, "nobody has approved it yet"));
+    let asked = Asked { device_code, user_code, verifier: verifier.as_ref() };
+    let request = device::poll(&login.provider, &oauth_client, &asked)?;
+    let outcome = client.send(request).map(|reply| {
+        let mut sent = vec![device_code];
+        sent.extend(verifier);
+        sent.extend(&oauth_client.secret);
+        let (status, kind, now) = (reply.status, &reply.content_type, Timestamp::now());
+        device::parse_poll(&login.provider, status, kind, &reply.body, &sent, now)
+    });
+    if let Begun::Device { interval_s, polled_at, .. } = &mut claimed.login.begun {
+        *polled_at = Timestamp::now();
+        if let Ok(Poll::SlowDown(named_s)) = &outcome {
+            *interval_s = device::slower(*interval_s, *named_s);
         }
-        if login.expires_at <= Timestamp::now() {
-            store.drop_claimed(claimed)?;
-            return Err(expired(&login.account));
-        }
-        match ask(&login, &asked, client) {
-            Ok(Poll::Pending) => {}
-            Ok(Poll::SlowDown(named_s)) => interval_s = device::slower(interval_s, named_s),
-            // A network that fails now and then is no end.
-            Ok(Poll::Other(Answer::TryLater(_))) | Err(Error::Temporary { .. }) if !is_once => {}
-            answer => return settle(claimed, answer, space, client, store),
-        }
-        if is_once {
-            store.release(claimed)?;
-            return Err(still_waiting(&login.account, "nobody has approved it yet"));
-        }
-        wait = Duration::from_secs(interval_s);
     }
+    outcome
 }
 
 /// What an answer that ends the polling means for the login.
@@ -174,6 +202,7 @@ fn settle(
     claimed: Claimed,
     answer: Result<Poll>,
     space: Reservation,
+    deadline: Instant,
     client: &Client,
     store: &Store,
 ) -> Result<SignedIn> {
@@ -183,7 +212,7 @@ fn settle(
             return finish::keep_and_drop(claimed, *granted, space, client, store);
         }
         Ok(Poll::Code { code, verifier }) => {
-            return exchange(claimed, &code, &verifier, client, store);
+            return exchange(claimed, &code, &verifier, deadline, client, store);
         }
         Ok(Poll::Expired) => {
             store.drop_claimed(claimed)?;
@@ -191,46 +220,24 @@ fn settle(
         }
         Ok(Poll::Other(Answer::Refused(error))) => {
             store.drop_claimed(claimed)?;
-            return Err(finish::refused(&login.account, error).or_try(instead(&login)));
+            return Err(finish::refused(&login.account, error)
+                .or_try(instead(&login.provider, &login.account)));
         }
         Ok(Poll::Other(answer)) => finish::not_granted(&login, answer, None),
-        Ok(Poll::Pending | Poll::SlowDown(_)) => still_waiting(&login.account, "ask again"),
+        Ok(Poll::Pending | Poll::SlowDown(_)) => still_waiting(&login.account),
         Err(error) => error,
     };
     store.release(claimed)?;
     Err(error)
 }
 
-fn ask(login: &PendingLogin, asked: &Asked, client: &Client) -> Result<Poll> {
-    let oauth_client = login.client();
-    let reply = client.send(device::poll(&login.provider, &oauth_client, asked)?)?;
-    let mut sent = vec![asked.device_code];
-    sent.extend(asked.verifier);
-    sent.extend(&oauth_client.secret);
-    let now = Timestamp::now();
-    let (status, kind) = (reply.status, &reply.content_type);
-    Ok(device::parse_poll(&login.provider, status, kind, &reply.body, &sent, now))
-}
-
-/// Waits in steps, so that the countdown lives; false when the time is over before.
-fn sleep(wait: Duration, deadline: Instant, is_once: bool, tick: &dyn Fn(Duration)) -> bool {
-    let until = Instant::now() + wait;
-    while Instant::now() < until {
-        let now = Instant::now();
-        if now >= deadline {
-            return false;
-        }
-        tick(deadline - now);
-        thread::sleep(LOOK.min(until - now).min(deadline - now));
-    }
-    is_once || Instant::now() < deadline
-}
-
-/// OpenAI's page ends in a code like a browser's, with the verifier its server drew.
+/// OpenAI's page ends in a code like a browser's, with the verifier its server drew. The poll that
+/// brought them cannot be repeated, so a failure that may pass is waited out here.
 fn exchange(
     claimed: Claimed,
     code: &Secret,
     verifier: &Secret,
+    deadline: Instant,
     client: &Client,
     store: &Store,
 ) -> Result<SignedIn> {
@@ -238,15 +245,18 @@ fn exchange(
     let redirect_uri = row.need(&row.device_redirect_uri, "device_redirect_uri")?.to_owned();
     let state = Secret::new("");
     let asked = Exchange { code, redirect_uri: &redirect_uri, verifier, state: &state };
-    match finish::exchange(&claimed.login, &asked, client, store) {
-        Ok((granted, space)) => finish::keep_and_drop(claimed, *granted, space, client, store),
-        Err(error @ Error::Refused { .. }) => {
-            store.drop_claimed(claimed)?;
-            Err(error)
-        }
-        Err(error) => {
-            store.release(claimed)?;
-            Err(error)
+    loop {
+        match finish::exchange(&claimed.login, &asked, client, store) {
+            Ok((granted, space)) => {
+                return finish::keep_and_drop(claimed, *granted, space, client, store);
+            }
+            Err(Error::Temporary { .. }) if Instant::now() + RETRY < deadline => {
+                thread::sleep(RETRY);
+            }
+            Err(error) => {
+                store.drop_claimed(claimed)?;
+                return Err(error);
+            }
         }
     }
 }
@@ -255,8 +265,8 @@ fn complete_command(account: &AccountRef) -> String {
     format!("keyfob login {} --complete", text::shell_word(&account.to_string()))
 }
 
-fn still_waiting(account: &AccountRef, why: &str) -> Error {
-    let what = format!("the sign-in to {account} is still waiting: {why}");
+fn still_waiting(account: &AccountRef) -> Error {
+    let what = format!("the sign-in to {account} is still waiting for the person");
     Error::Pending { what, next: Some(complete_command(account)) }
 }
 
@@ -266,8 +276,7 @@ fn expired(account: &AccountRef) -> Error {
 }
 
 /// Organisations forbid device codes by policy; the browser is the other way in.
-fn instead(login: &PendingLogin) -> String {
-    let has_browser = login.provider.ways.contains(&Way::Browser);
-    let flag = if has_browser { " --no-browser" } else { "" };
-    format!("{}{flag}", login.account.login_command())
+fn instead(row: &Provider, account: &AccountRef) -> String {
+    let flag = if row.ways.contains(&Way::Browser) { " --no-browser" } else { "" };
+    format!("{}{flag}", account.login_command())
 }

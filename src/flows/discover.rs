@@ -15,6 +15,9 @@ pub fn complete<'a>(row: &'a Provider, client: &Client) -> Result<Cow<'a, Provid
         (None, Some(issuer)) => {
             let mut row = row.clone();
             metadata(issuer, client)?.fill(&mut row);
+            let more = row.ways_by_endpoint();
+            row.ways
+                .extend(more.into_iter().filter(|way| !row.ways.contains(way)).collect::<Vec<_>>());
             Ok(Cow::Owned(row))
         }
         _ => Ok(Cow::Borrowed(row)),

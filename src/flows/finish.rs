@@ -48,7 +48,7 @@ pub fn finish(
         return Err(start_again(what, &pending.account));
     }
     check_issuer(&pending.provider, callback.iss.as_deref()).map_err(Error::failed)?;
-    let amended = amended(pending, amend)?;
+    let amended = amended(pending, &amend)?;
     check_room(&amended.account, store)?;
     match store.claim_pending(login_id)? {
         Some(mut claimed) => {
@@ -60,16 +60,16 @@ pub fn finish(
 }
 
 /// A name given at the end must be the one of the beginning, unless none was given there.
-fn amended(mut login: PendingLogin, amend: Amend) -> Result<PendingLogin> {
-    match (&login.account.account, amend.account) {
-        (Some(begun), Some(named)) if *begun != named => {
+pub fn amended(mut login: PendingLogin, amend: &Amend) -> Result<PendingLogin> {
+    match (&login.account.account, &amend.account) {
+        (Some(begun), Some(named)) if begun != named => {
             let what = format!("this is a sign-in to {}", login.account);
             return Err(Error::usage(what).or_try("keyfob login --callback-url -"));
         }
-        (_, Some(named)) => login.account.account = Some(named),
+        (_, Some(named)) => login.account.account = Some(named.clone()),
         (_, None) => {}
     }
-    login.expect = amend.expect.or(login.expect);
+    login.expect = amend.expect.clone().or(login.expect);
     login.replace |= amend.replace;
     login.verify &= !amend.no_verify;
     Ok(login)

@@ -79,15 +79,16 @@ pub fn start(
 pub fn parse_start(row: &Provider, body: &Secret) -> Result<Started> {
     #[derive(Deserialize)]
     struct Answer {
-        #[serde(alias = "device_auth_id")]
-        device_code: Secret,
-        #[serde(alias = "usercode")]
-        user_code: String,
-        // Google and others write `verification_url`.
-        #[serde(alias = "verification_url")]
+        device_code: Option<Secret>,
+        // OpenAI's names for the two codes.
+        device_auth_id: Option<Secret>,
+        user_code: Option<String>,
+        usercode: Option<String>,
         verification_uri: Option<String>,
-        #[serde(alias = "verification_url_complete")]
         verification_uri_complete: Option<String>,
+        // The draft's names, which Google and others kept; some servers send both.
+        verification_url: Option<String>,
+        verification_url_complete: Option<String>,
         interval: Option<Value>,
         expires_in: Option<Value>,
     }
@@ -95,16 +96,24 @@ pub fn parse_start(row: &Provider, body: &Secret) -> Result<Started> {
     let unreadable = |what: &str| Error::unreadable(from.clone(), what);
     let answer: Answer =
         serde_json::from_str(body.expose()).map_err(|_| unreadable("no device code"))?;
-    let page = answer.verification_uri_complete.filter(|page| !page.is_empty());
-    let page = page.or(answer.verification_uri).or(row.device_page_url.clone());
+    let pages = [
+        answer.verification_uri_complete,
+        answer.verification_url_complete,
+        answer.verification_uri,
+        answer.verification_url,
+        row.device_page_url.clone(),
+    ];
+    let page = pages.into_iter().flatten().find(|page| !page.is_empty());
     let page = page.ok_or_else(|| unreadable("a device code without an address"))?;
     endpoint::check("the address to open", &page)?;
-    let user_code = text::harmless(&answer.user_code, 40);
-    if user_code.is_empty() || answer.device_code.is_empty() {
-        return Err(unreadable("an empty code"));
-    }
+    let user_code = answer.user_code.or(answer.usercode).unwrap_or_default();
+    let user_code = text::harmless(&user_code, 40);
+    let device_code = answer.device_code.or(answer.device_auth_id).filter(|code| !code.is_empty());
+    let Some(device_code) = device_code.filter(|_| !user_code.is_empty()) else {
+        return Err(unreadable("no device code"));
+    };
     Ok(Started {
-        device_code: answer.device_code,
+        device_code,
         user_code,
         page,
         interval_s: interval(answer.interval.as_ref()).unwrap_or(INTERVAL_S),

@@ -42,8 +42,18 @@ struct Disk {
 #[derive(Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum DiskBegun {
-    Browser { state: String, verifier: String, redirect_uri: String },
-    Device { device_code: String, user_code: String, verifier: Option<String>, interval_s: u64 },
+    Browser {
+        state: String,
+        verifier: String,
+        redirect_uri: String,
+    },
+    Device {
+        device_code: String,
+        user_code: String,
+        verifier: Option<String>,
+        interval_s: u64,
+        polled_at: Timestamp,
+    },
 }
 
 /// None when the bytes are no pending login of this version.
@@ -62,12 +72,15 @@ pub fn parse(bytes: &[u8]) -> Option<PendingLogin> {
                 verifier: Secret::new(verifier),
                 redirect_uri,
             },
-            DiskBegun::Device { device_code, user_code, verifier, interval_s } => Begun::Device {
-                device_code: Secret::new(device_code),
-                user_code,
-                verifier: verifier.map(Secret::new),
-                interval_s,
-            },
+            DiskBegun::Device { device_code, user_code, verifier, interval_s, polled_at } => {
+                Begun::Device {
+                    device_code: Secret::new(device_code),
+                    user_code,
+                    verifier: verifier.map(Secret::new),
+                    interval_s,
+                    polled_at,
+                }
+            }
         },
         expect: disk.expect,
         replace: disk.replace,
@@ -91,12 +104,15 @@ fn render(pending: &PendingLogin) -> serde_json::Result<Vec<u8>> {
                 verifier: verifier.expose().to_owned(),
                 redirect_uri,
             },
-            Begun::Device { device_code, user_code, verifier, interval_s } => DiskBegun::Device {
-                device_code: device_code.expose().to_owned(),
-                user_code,
-                verifier: verifier.map(|verifier| verifier.expose().to_owned()),
-                interval_s,
-            },
+            Begun::Device { device_code, user_code, verifier, interval_s, polled_at } => {
+                DiskBegun::Device {
+                    device_code: device_code.expose().to_owned(),
+                    user_code,
+                    verifier: verifier.map(|verifier| verifier.expose().to_owned()),
+                    interval_s,
+                    polled_at,
+                }
+            }
         },
         expect: pending.expect.clone(),
         replace: pending.replace,
@@ -181,6 +197,14 @@ impl Store {
     pub fn release(&self, claimed: Claimed) -> Result<()> {
         let path = self.pending_path(&claimed.login.login_id);
         fs::rename(&claimed.path, &path).map_err(|e| file::io_error(&path, "write", &e))
+    }
+
+    /// Puts a claimed login back as it is now. The name comes first: until the new content takes its
+    /// place the lock still keeps others away.
+    pub fn release_changed(&self, claimed: Claimed) -> Result<()> {
+        let path = self.pending_path(&claimed.login.login_id);
+        fs::rename(&claimed.path, &path).map_err(|e| file::io_error(&path, "write", &e))?;
+        self.write_pending(&claimed.login)
     }
 
     /// The claimed login is over.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::account::{AccountRef, OauthClient};
 use crate::commands::App;
-use crate::commands::login::finish::only_pending;
+use crate::commands::login::finish::{amend, check_provider, only_pending};
 use crate::commands::login::{Login, complete_with, pending_json, show_extras, tell};
 use crate::error::{Error, Result};
 use crate::flows::device::{self, Wish};
@@ -40,7 +40,7 @@ pub fn begin(
     {
         term::say(&format!("{why}; open the address yourself"));
     }
-    poll(&pending, args, app)
+    poll(&pending.login_id, args, app)
 }
 
 /// Finishes one begun in any process.
@@ -53,9 +53,8 @@ pub fn complete(args: &Login, app: &App) -> Result<()> {
             return Err(Error::usage(what).or_try("keyfob login PROVIDER --complete"));
         }
     };
-    let pending = app.store.find_pending(&login_id)?;
-    let pending = pending.ok_or_else(|| crate::flows::finish::gone(&login_id, &app.store))?;
-    poll(&pending, args, app)
+    check_provider(&login_id, args, app)?;
+    poll(&login_id, args, app)
 }
 
 fn is_device(begun: &Begun) -> bool {
@@ -87,7 +86,7 @@ fn show_code(pending: &PendingLogin) {
     term::say("approve only if you started this");
 }
 
-fn poll(pending: &PendingLogin, args: &Login, app: &App) -> Result<()> {
+fn poll(login_id: &str, args: &Login, app: &App) -> Result<()> {
     let with_countdown = term::is_capable() && args.wait > 0;
     if with_countdown {
         term::say("\n");
@@ -99,7 +98,7 @@ fn poll(pending: &PendingLogin, args: &Login, app: &App) -> Result<()> {
         }
     };
     let limit = Duration::from_secs(u64::from(args.wait));
-    let outcome = device::complete(pending, limit, &tick, &app.client, &app.store);
+    let outcome = device::complete(login_id, &amend(args), limit, &tick, &app.client, &app.store);
     app.store.sweep(Timestamp::now());
     tell(&outcome?, args)
 }

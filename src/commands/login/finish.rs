@@ -73,11 +73,8 @@ pub fn only_pending(
     }
 }
 
-fn is_browser(begun: &Begun) -> bool {
-    matches!(begun, Begun::Browser { .. })
-}
-
-fn finish(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result<()> {
+/// A provider named at the end must be the one of the beginning.
+pub fn check_provider(login_id: &str, args: &Login, app: &App) -> Result<()> {
     if let Some(account) = &args.account {
         let pending = app.store.find_pending(login_id)?;
         let wanted = &app.providers.get(&account.provider)?.id;
@@ -87,12 +84,26 @@ fn finish(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result
                 .or_try("keyfob login --callback-url -"));
         }
     }
-    let amend = Amend {
+    Ok(())
+}
+
+/// What the finishing command insists on.
+pub fn amend(args: &Login) -> Amend {
+    Amend {
         account: args.account.as_ref().and_then(|typed| typed.account.clone()),
         expect: args.expect.clone(),
         replace: args.replace,
         no_verify: args.no_verify,
-    };
+    }
+}
+
+fn is_browser(begun: &Begun) -> bool {
+    matches!(begun, Begun::Browser { .. })
+}
+
+fn finish(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result<()> {
+    check_provider(login_id, args, app)?;
+    let amend = amend(args);
     let signed_in = flows::finish::finish(callback, login_id, amend, &app.client, &app.store)?;
     app.store.sweep(Timestamp::now());
     tell(&signed_in, args)

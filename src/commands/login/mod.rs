@@ -117,6 +117,9 @@ fn prepare(args: &Login, app: &App) -> Result<(AccountRef, Provider, OauthClient
     };
     let row = app.providers.get(&typed.provider)?;
     let account = AccountRef { provider: row.id.clone(), account: typed.account };
+    if row.token_url.is_some() {
+        way(row, args)?;
+    }
     terms::accept(row, args, app)?;
     let client = own_client::find(row, args, app)?;
     let mut row = discover::complete(row, &app.client)?.into_owned();
