@@ -85,6 +85,7 @@ impl AccountId {
 /// What can be used.
 #[derive(Clone, Debug)]
 pub enum Credential {
+    ApiKey(Secret),
     Oauth(Tokens),
 }
 
@@ -103,6 +104,7 @@ impl Credential {
     /// The `kind` of CLI.md section 4.
     pub fn kind(&self) -> &'static str {
         match self {
+            Credential::ApiKey(_) => "api_key",
             Credential::Oauth(_) => "oauth",
         }
     }
@@ -110,32 +112,33 @@ impl Credential {
     /// The secret that `token` prints.
     pub fn secret(&self) -> &Secret {
         match self {
+            Credential::ApiKey(key) => key,
             Credential::Oauth(tokens) => &tokens.access_token,
         }
     }
 
-    pub fn token_type(&self) -> &str {
+    /// The OAuth tokens, if that is what it is.
+    pub fn oauth(&self) -> Option<&Tokens> {
         match self {
-            Credential::Oauth(tokens) => &tokens.token_type,
+            Credential::ApiKey(_) => None,
+            Credential::Oauth(tokens) => Some(tokens),
         }
+    }
+
+    pub fn token_type(&self) -> Option<&str> {
+        self.oauth().map(|tokens| tokens.token_type.as_str())
     }
 
     pub fn expires_at(&self) -> Option<Timestamp> {
-        match self {
-            Credential::Oauth(tokens) => tokens.expires_at,
-        }
+        self.oauth()?.expires_at
     }
 
     pub fn scopes(&self) -> &[String] {
-        match self {
-            Credential::Oauth(tokens) => &tokens.scopes,
-        }
+        self.oauth().map_or(&[], |tokens| &tokens.scopes)
     }
 
     pub fn can_refresh(&self) -> bool {
-        match self {
-            Credential::Oauth(tokens) => tokens.refresh_token.is_some(),
-        }
+        self.oauth().is_some_and(|tokens| tokens.refresh_token.is_some())
     }
 }
 

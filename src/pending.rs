@@ -42,7 +42,10 @@ pub enum Begun {
         verifier: Option<Secret>,
         /// The pace of the polls, which all processes keep together.
         interval_s: u64,
-        polled_at: Timestamp,
+        /// When the next poll may be made, in Unix milliseconds.
+        due_ms: i64,
+        /// What OpenAI's server gave for the approval: a code to exchange, and its verifier.
+        approved: Option<(Secret, Secret)>,
     },
 }
 

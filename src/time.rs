@@ -19,6 +19,12 @@ impl Timestamp {
         Timestamp(since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(LATEST)))
     }
 
+    /// Milliseconds since 1970, for paces finer than a second.
+    pub fn now_ms() -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    }
+
     /// `seconds` later, kept inside what RFC 3339 can write.
     pub fn plus(self, seconds: i64) -> Timestamp {
         Timestamp(self.0.saturating_add(seconds).clamp(0, LATEST))

@@ -5,6 +5,7 @@ use crate::account::{Account, AccountId, AccountRef, Identity};
 use crate::commands::{App, Object};
 use crate::error::{Error, Result};
 use crate::flows::{check, environment};
+use crate::provider::{Provider, Way};
 use crate::store::Found;
 use crate::term;
 use crate::text;
@@ -184,7 +185,11 @@ fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
                 None
             }
         };
-        rows.extend(found.map(|found| Row {
+        let Some(found) = found else { continue };
+        if wanted.is_none() && has_key_row(provider, &found.name, app)? {
+            continue;
+        }
+        rows.push(Row {
             provider: provider.id.clone(),
             account: None,
             is_default: false,
@@ -197,9 +202,17 @@ fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
             identity: Identity::default(),
             note: None,
             is_dead: false,
-        }));
+        });
     }
     Ok(rows)
+}
+
+/// Whether a sign-in row's variable belongs to another row, one that takes keys.
+fn has_key_row(row: &Provider, variable: &str, app: &App) -> Result<bool> {
+    let takes_keys = |row: &Provider| row.ways.contains(&Way::ApiKey);
+    let mut others = app.providers.all()?.iter().map(|(other, _)| other);
+    Ok(!takes_keys(row)
+        && others.any(|other| takes_keys(other) && other.env.iter().any(|name| name == variable)))
 }
 
 impl Row {

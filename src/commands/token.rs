@@ -1,12 +1,13 @@
 use argh::FromArgs;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::account::{Account, AccountRef};
+use crate::account::{Account, AccountRef, Credential};
 use crate::commands::{App, Object, nobody};
 use crate::error::Result;
 use crate::flows::environment::{self, Found};
 use crate::flows::fresh::{self, Need};
 use crate::protocol::attach;
+use crate::provider::{Provider, Way};
 use crate::term;
 
 /// Prints the usable secret of an account, alone on stdout; refreshes it first if
@@ -44,11 +45,7 @@ pub fn run(args: &Token) -> Result<()> {
     let Some(id) = app.account(&args.account)? else {
         let row = app.providers.get(&args.account.provider)?;
         let found = environment::key(row)?.ok_or_else(|| nobody(&args.account))?;
-        return if args.json {
-            print_key(&row.id, &found)
-        } else {
-            term::print(found.key.expose())
-        };
+        return if args.json { print_key(row, found) } else { term::print(found.key.expose()) };
     };
     let need = args.min_ttl.map_or(Need::Usual, |seconds| Need::Seconds(i64::from(seconds)));
     let fresh = fresh::credential(&id, need, &app.tools())?;
@@ -68,23 +65,27 @@ fn print_json(account: &Account, app: &App) -> Result<()> {
         .with("provider", account.id.provider.as_str())
         .with("account", account.id.account.as_str())
         .with("kind", credential.kind())
-        .with("token_type", credential.token_type())
+        .with("token_type", json!(credential.token_type()))
         .with("token", credential.secret().expose())
         .with("expires_at", json!(credential.expires_at()))
         .with("api_base", json!(row.api.as_ref().map(|api| &api.base)))
-        .with("headers", attach::headers(account, row));
+        .with("headers", attach::headers(credential, &account.extra, row));
     term::print(&object.to_string())
 }
 
-fn print_key(provider: &str, found: &Found) -> Result<()> {
+/// The base and headers of a row without the way are for its tokens, not for keys.
+fn print_key(row: &Provider, found: Found) -> Result<()> {
+    let key = Credential::ApiKey(found.key);
+    let api = row.api.as_ref().filter(|_| row.ways.contains(&Way::ApiKey));
+    let headers = api.map(|_| attach::headers(&key, &Map::new(), row)).unwrap_or_default();
     let object = Object::new()
-        .with("provider", provider)
+        .with("provider", row.id.as_str())
         .with("account", Value::Null)
-        .with("kind", "api_key")
+        .with("kind", key.kind())
         .with("token_type", Value::Null)
-        .with("token", found.key.expose())
+        .with("token", key.secret().expose())
         .with("expires_at", Value::Null)
-        .with("api_base", Value::Null)
-        .with("headers", json!({}));
+        .with("api_base", json!(api.map(|api| &api.base)))
+        .with("headers", headers);
     term::print(&object.to_string())
 }

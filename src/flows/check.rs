@@ -1,6 +1,6 @@
 //! Whether a stored credential still works, asked of the provider instead of the clock.
 
-use crate::account::{Account, Credential};
+use crate::account::Account;
 use crate::error::Result;
 use crate::flows::discover;
 use crate::flows::fresh::{self, Need, Tools};
@@ -40,7 +40,7 @@ fn probe(account: &Account, tools: &Tools) -> Result<Need> {
     if !account.is_fresh(crate::time::Timestamp::now()) {
         return Ok(Need::Usual);
     }
-    let Credential::Oauth(tokens) = &account.credential;
+    let Some(tokens) = account.credential.oauth() else { return Ok(Need::Usual) };
     let row = discover::complete(tools.providers.get(&account.id.provider)?, tools.client)?;
     let Some(request) = identity::userinfo(&row, &tokens.access_token)? else {
         return Ok(Need::Usual);

@@ -1,9 +1,11 @@
 //! Device sign-in: begin, then poll until the person has decided. As with a browser, *begin* and the
-//! rest may happen in different processes. One process polls at a time, with the login claimed for as
-//! long as the request takes.
+//! rest may happen in different processes. The login is claimed for one question at a time, so that
+//! others may cancel it or take over; the pace stands in the login, so that all processes keep it.
 
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::account::{AccountRef, OauthClient};
 use crate::error::{Error, Result};
@@ -17,13 +19,12 @@ use crate::protocol::token::{Answer, Exchange};
 use crate::protocol::{oauth_error::OauthError, pkce};
 use crate::provider::{Provider, Quirk, Way};
 use crate::secret::Secret;
-use crate::store::{Claimed, Reservation, Store};
+use crate::store::{Claimed, Store};
 use crate::text;
 use crate::time::Timestamp;
 
 /// How often is looked whether it is time, or whether another process is done.
 const LOOK: Duration = Duration::from_millis(200);
-const RETRY: Duration = Duration::from_secs(2);
 
 /// What a device login is asked to do.
 pub struct Wish {
@@ -46,7 +47,8 @@ pub fn begin(wish: Wish, client: &Client, store: &Store) -> Result<PendingLogin>
     let verifier = provider.has_quirk(Quirk::PkceInDevice).then(draw_verifier).transpose()?;
     let request = device::start(&provider, &wish.client, verifier.as_ref())?;
     let reply = client.send(request)?;
-    if !(200..300).contains(&reply.status) {
+    let is_good = (200..300).contains(&reply.status) && !says_error(&reply.body);
+    if !is_good {
         return Err(not_started(&provider, &wish.account, &reply));
     }
     let started = device::parse_start(&provider, &reply.body)?;
@@ -62,7 +64,8 @@ pub fn begin(wish: Wish, client: &Client, store: &Store) -> Result<PendingLogin>
             user_code: started.user_code,
             verifier,
             interval_s: started.interval_s,
-            polled_at: now,
+            due_ms: 0,
+            approved: None,
         },
         expect: wish.expect,
         replace: wish.replace,
@@ -72,6 +75,12 @@ pub fn begin(wish: Wish, client: &Client, store: &Store) -> Result<PendingLogin>
     };
     store.write_pending(&pending)?;
     Ok(pending)
+}
+
+/// GitHub says no with 200.
+fn says_error(body: &Secret) -> bool {
+    let answer: Option<Value> = serde_json::from_str(body.expose()).ok();
+    answer.is_some_and(|answer| answer.get("error").is_some_and(|error| !error.is_null()))
 }
 
 fn draw_verifier() -> Result<Secret> {
@@ -101,9 +110,8 @@ fn not_started(row: &Provider, account: &AccountRef, reply: &Reply) -> Error {
 
 // ---- poll, and finish
 
-/// Polls until the person has decided, the code runs out, or `limit` is over; asks once when `limit`
-/// is zero. The claim is held for one request at a time, so that others may cancel the login or take
-/// over; the pace stands in the login, so that all keep it. `tick` is told how long the wait lasts.
+/// Asks until the person has decided, the code runs out, or `limit` is over; asks once when `limit`
+/// is zero. `tick` is told how long the wait lasts.
 pub fn complete(
     login_id: &str,
     amend: &Amend,
@@ -114,149 +122,174 @@ pub fn complete(
 ) -> Result<SignedIn> {
     let deadline = Instant::now() + limit;
     let is_once = limit.is_zero();
-    let login = store.find_pending(login_id)?.ok_or_else(|| finish::gone(login_id, store))?;
-    finish::amended(login.clone(), amend)?;
-    // The answer to a poll may be the tokens, so their space is taken before the first one.
-    let mut space = Some(finish::reserve(&login, store)?);
+    let begun = store.find_pending(login_id)?.ok_or_else(|| finish::gone(login_id, store))?;
+    finish::amended(begun.clone(), amend)?;
     loop {
         let Some(login) = store.find_pending(login_id)? else {
-            return finished_elsewhere(&login, store);
+            return finished_elsewhere(&begun, store);
         };
-        let Begun::Device { interval_s, polled_at, .. } = login.begun else {
-            let what = "this is a sign-in in a browser: finish it with the address it ends on";
-            return Err(Error::usage(what).or_try("keyfob login --callback-url -"));
-        };
-        let now = Timestamp::now();
-        if login.expires_at <= now {
+        if login.expires_at <= Timestamp::now() {
             store.cancel_pending(login_id)?;
             return Err(expired(&login.account));
         }
-        // Seconds are rounded down, hence one more.
-        let due = polled_at.plus(i64::try_from(interval_s).unwrap_or(i64::MAX).saturating_add(1));
-        if due > now {
-            if Instant::now() >= deadline && !is_once {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let early_ms = due_ms(&login)?.saturating_sub(Timestamp::now_ms());
+        if early_ms > 0 {
+            if left.is_zero() && !is_once {
                 return Err(still_waiting(&login.account));
             }
-            tick(deadline.saturating_duration_since(Instant::now()));
-            thread::sleep(LOOK);
+            tick(left);
+            thread::sleep(LOOK.min(Duration::from_millis(early_ms.unsigned_abs())));
             continue;
         }
-        let Some(mut claimed) = store.claim_pending(login_id)? else {
-            thread::sleep(LOOK);
-            continue;
-        };
-        if is_polled_since(&claimed.login, polled_at) {
-            store.release(claimed)?;
-            continue;
-        }
-        match poll(&mut claimed, client) {
-            Ok(Poll::Pending | Poll::SlowDown(_)) => store.release_changed(claimed)?,
+        match ask(&login, amend, client, store) {
+            Ok(Some(signed_in)) => return Ok(signed_in),
             // A network that fails now and then is no end.
-            Ok(Poll::Other(Answer::TryLater(_))) | Err(Error::Temporary { .. }) if !is_once => {
-                store.release_changed(claimed)?;
+            Err(error) if is_once || !matches!(error, Error::Temporary { .. }) => {
+                return Err(error);
             }
-            answer => {
-                claimed.login = finish::amended(claimed.login, amend)?;
-                let space = space.take().map_or_else(|| finish::reserve(&login, store), Ok)?;
-                return settle(claimed, answer, space, deadline, client, store);
-            }
-        }
-        if is_once {
-            return Err(still_waiting(&login.account));
+            Ok(None) if is_once => return Err(still_waiting(&login.account)),
+            Ok(None) | Err(_) => {}
         }
     }
 }
 
-/// Another process asked between our look and our claim.
-fn is_polled_since(login: &PendingLogin, seen: Timestamp) -> bool {
-    matches!(login.begun, Begun::Device { polled_at, .. } if polled_at != seen)
+fn due_ms(login: &PendingLogin) -> Result<i64> {
+    match login.begun {
+        Begun::Device { due_ms, .. } => Ok(due_ms),
+        Begun::Browser { .. } => {
+            let what = "this is a sign-in in a browser: finish it with the address it ends on";
+            Err(Error::usage(what).or_try("keyfob login --callback-url -"))
+        }
+    }
 }
 
-/// One request; the login learns when it was made, and the pace from now on.
-fn poll(claimed: &mut Claimed, client: &Client) -> Result<Poll> {
-    let login = claimed.login.clone();
+/// One question, or the exchange of what an earlier one brought. None: not decided yet.
+fn ask(
+    seen: &PendingLogin,
+    amend: &Amend,
+    client: &Client,
+    store: &Store,
+) -> Result<Option<SignedIn>> {
+    let Some(mut claimed) = book(seen, store)? else { return Ok(None) };
+    if approval(&claimed.login).is_some() {
+        return exchange(claimed, amend, client, store).map(Some);
+    }
+    // The answer may be the tokens, so their space is taken first.
+    let space = finish::reserve(&claimed.login, store)?;
+    let account = claimed.login.account.clone();
+    let error = match poll(&claimed.login, client) {
+        Ok(Poll::Pending) => return store.release(claimed).map(|()| None),
+        Ok(Poll::SlowDown(named_s)) => {
+            slow_down(&mut claimed.login, named_s);
+            return store.release_changed(claimed).map(|()| None);
+        }
+        Ok(Poll::Granted(granted)) => {
+            claimed.login = finish::amended(claimed.login, amend)?;
+            return finish::keep_and_drop(claimed, *granted, space, client, store).map(Some);
+        }
+        Ok(Poll::Code { code, verifier }) => {
+            if let Begun::Device { approved, .. } = &mut claimed.login.begun {
+                *approved = Some((code, verifier));
+            }
+            // On disk before it is tried: the poll that brought it cannot be repeated.
+            store.release_changed(claimed)?;
+            let claimed = store.claim_pending(&seen.login_id)?;
+            let claimed = claimed.ok_or_else(|| finish::gone(&seen.login_id, store))?;
+            return exchange(claimed, amend, client, store).map(Some);
+        }
+        Ok(Poll::Expired) => {
+            store.drop_claimed(claimed)?;
+            return Err(expired(&account));
+        }
+        Ok(Poll::Other(Answer::Refused(error))) => {
+            let next = instead(&claimed.login.provider, &account);
+            store.drop_claimed(claimed)?;
+            return Err(finish::refused(&account, error).or_try(next));
+        }
+        Ok(Poll::Other(answer)) => finish::not_granted(&claimed.login, answer, None),
+        Err(error) => error,
+    };
+    store.release(claimed)?;
+    Err(error.or_try(complete_command(&account)))
+}
+
+/// The claim on the login, with the time of the next question on disk before this one is asked: an
+/// interrupt in the middle must not make the next process ask too early. None: others were faster.
+fn book(seen: &PendingLogin, store: &Store) -> Result<Option<Claimed>> {
+    let Some(mut claimed) = store.claim_pending(&seen.login_id)? else {
+        thread::sleep(LOOK);
+        return Ok(None);
+    };
+    if due_ms(&claimed.login)? != due_ms(seen)? {
+        return store.release(claimed).map(|()| None);
+    }
+    if let Begun::Device { interval_s, due_ms, .. } = &mut claimed.login.begun {
+        *due_ms = due_in(*interval_s);
+    }
+    store.release_changed(claimed)?;
+    store.claim_pending(&seen.login_id)
+}
+
+fn slow_down(login: &mut PendingLogin, named_s: Option<u64>) {
+    if let Begun::Device { interval_s, due_ms, .. } = &mut login.begun {
+        *interval_s = device::slower(*interval_s, named_s);
+        *due_ms = due_in(*interval_s);
+    }
+}
+
+fn due_in(interval_s: u64) -> i64 {
+    let interval_ms = i64::try_from(interval_s.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    Timestamp::now_ms().saturating_add(interval_ms)
+}
+
+fn poll(login: &PendingLogin, client: &Client) -> Result<Poll> {
     let oauth_client = login.client();
     let Begun::Device { device_code, user_code, verifier, .. } = &login.begun else {
         return Err(Error::failed("this is no device sign-in"));
     };
     let asked = Asked { device_code, user_code, verifier: verifier.as_ref() };
-    let request = device::poll(&login.provider, &oauth_client, &asked)?;
-    let outcome = client.send(request).map(|reply| {
-        let mut sent = vec![device_code];
-        sent.extend(verifier);
-        sent.extend(&oauth_client.secret);
-        let (status, kind, now) = (reply.status, &reply.content_type, Timestamp::now());
-        device::parse_poll(&login.provider, status, kind, &reply.body, &sent, now)
-    });
-    if let Begun::Device { interval_s, polled_at, .. } = &mut claimed.login.begun {
-        *polled_at = Timestamp::now();
-        if let Ok(Poll::SlowDown(named_s)) = &outcome {
-            *interval_s = device::slower(*interval_s, *named_s);
-        }
+    let reply = client.send(device::poll(&login.provider, &oauth_client, &asked)?)?;
+    let mut sent = vec![device_code];
+    sent.extend(verifier);
+    sent.extend(&oauth_client.secret);
+    let (status, kind, now) = (reply.status, &reply.content_type, Timestamp::now());
+    Ok(device::parse_poll(&login.provider, status, kind, &reply.body, &sent, now))
+}
+
+fn approval(login: &PendingLogin) -> Option<&(Secret, Secret)> {
+    match &login.begun {
+        Begun::Browser { .. } => None,
+        Begun::Device { approved, .. } => approved.as_ref(),
     }
-    outcome
 }
 
-/// What an answer that ends the polling means for the login.
-fn settle(
-    claimed: Claimed,
-    answer: Result<Poll>,
-    space: Reservation,
-    deadline: Instant,
-    client: &Client,
-    store: &Store,
-) -> Result<SignedIn> {
-    let login = claimed.login.clone();
-    let error = match answer {
-        Ok(Poll::Granted(granted)) => {
-            return finish::keep_and_drop(claimed, *granted, space, client, store);
-        }
-        Ok(Poll::Code { code, verifier }) => {
-            return exchange(claimed, &code, &verifier, deadline, client, store);
-        }
-        Ok(Poll::Expired) => {
-            store.drop_claimed(claimed)?;
-            return Err(expired(&login.account));
-        }
-        Ok(Poll::Other(Answer::Refused(error))) => {
-            store.drop_claimed(claimed)?;
-            return Err(finish::refused(&login.account, error)
-                .or_try(instead(&login.provider, &login.account)));
-        }
-        Ok(Poll::Other(answer)) => finish::not_granted(&login, answer, None),
-        Ok(Poll::Pending | Poll::SlowDown(_)) => still_waiting(&login.account),
-        Err(error) => error,
-    };
-    store.release(claimed)?;
-    Err(error)
-}
-
-/// OpenAI's page ends in a code like a browser's, with the verifier its server drew. The poll that
-/// brought them cannot be repeated, so a failure that may pass is waited out here.
+/// OpenAI's page ends in a code like a browser's, with the verifier its server drew. A failure that may
+/// pass leaves it in the login, to be tried again.
 fn exchange(
-    claimed: Claimed,
-    code: &Secret,
-    verifier: &Secret,
-    deadline: Instant,
+    mut claimed: Claimed,
+    amend: &Amend,
     client: &Client,
     store: &Store,
 ) -> Result<SignedIn> {
-    let row = &claimed.login.provider;
-    let redirect_uri = row.need(&row.device_redirect_uri, "device_redirect_uri")?.to_owned();
+    claimed.login = finish::amended(claimed.login, amend)?;
+    let login = claimed.login.clone();
+    let Some((code, verifier)) = approval(&login) else {
+        return Err(Error::failed("this sign-in is not approved yet"));
+    };
+    let redirect_uri =
+        login.provider.need(&login.provider.device_redirect_uri, "device_redirect_uri")?;
     let state = Secret::new("");
-    let asked = Exchange { code, redirect_uri: &redirect_uri, verifier, state: &state };
-    loop {
-        match finish::exchange(&claimed.login, &asked, client, store) {
-            Ok((granted, space)) => {
-                return finish::keep_and_drop(claimed, *granted, space, client, store);
-            }
-            Err(Error::Temporary { .. }) if Instant::now() + RETRY < deadline => {
-                thread::sleep(RETRY);
-            }
-            Err(error) => {
-                store.drop_claimed(claimed)?;
-                return Err(error);
-            }
+    let asked = Exchange { code, redirect_uri, verifier, state: &state };
+    match finish::exchange(&login, &asked, client, store) {
+        Ok((granted, space)) => finish::keep_and_drop(claimed, *granted, space, client, store),
+        Err(error @ Error::Refused { .. }) => {
+            store.drop_claimed(claimed)?;
+            Err(error)
+        }
+        Err(error) => {
+            store.release(claimed)?;
+            Err(error.or_try(complete_command(&login.account)))
         }
     }
 }

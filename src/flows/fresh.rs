@@ -71,7 +71,8 @@ fn suffices(account: &Account, need: Need, now: Timestamp) -> bool {
     match need {
         Need::Usual => account.is_fresh(now),
         Need::Seconds(seconds) => account.is_fresh(now) && lives(account, seconds, now),
-        Need::Renewed => false,
+        // A key has no successor that could be asked for.
+        Need::Renewed => account.credential.oauth().is_none(),
     }
 }
 
@@ -140,7 +141,9 @@ fn lock(first_seen: &Account, need: Need, tools: &Tools) -> Result<Locked> {
 /// One request. Space on the disk is taken first, so that a full or read-only disk is found
 /// before the refresh token is spent.
 fn renew(old: &Account, row: &Provider, tools: &Tools, _lock: &AccountLock) -> Result<Account> {
-    let Credential::Oauth(old_tokens) = &old.credential;
+    let Some(old_tokens) = old.credential.oauth() else {
+        return Err(Error::failed(format!("{}: there is nothing to renew", old.id)));
+    };
     let Some(refresh_token) = &old_tokens.refresh_token else {
         return Err(sign_in(&old.id, "there is no refresh token".to_owned()));
     };
@@ -223,8 +226,9 @@ fn note_refusal(
     now: Timestamp,
 ) -> Result<Account> {
     let current = store.read_account(&old.id)?.ok_or_else(|| nobody(&old.id))?;
-    let Credential::Oauth(tokens) = &current.credential;
-    if tokens.refresh_token != old_tokens.refresh_token {
+    if current.credential.oauth().and_then(|tokens| tokens.refresh_token.as_ref())
+        != old_tokens.refresh_token.as_ref()
+    {
         // Somebody signed in again while we asked.
         return Ok(current);
     }

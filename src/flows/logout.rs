@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::account::{Account, AccountId, Credential};
+use crate::account::{Account, AccountId};
 use crate::error::{Error, Result};
 use crate::flows::{discover, fresh};
 use crate::net::client::Client;
@@ -54,6 +54,10 @@ fn revoke(
     providers: &Providers,
     store: &Store,
 ) -> Result<(Option<bool>, Option<String>)> {
+    let Some(tokens) = account.credential.oauth() else {
+        // A key is ended where it was made, and may be in use elsewhere.
+        return Ok((None, None));
+    };
     let Some(row) = providers.find(&account.id.provider)? else {
         return Ok((None, Some("its provider is unknown now, so nothing was revoked".to_owned())));
     };
@@ -62,7 +66,6 @@ fn revoke(
         let warning = "it was issued by another server than the row names now: nothing was revoked";
         return Ok((None, Some(warning.to_owned())));
     }
-    let Credential::Oauth(tokens) = &account.credential;
     let oauth_client = fresh::client_of(account, row, store)?;
     let Some(request) = revoke::request(row, &oauth_client, tokens)? else {
         let page = row.revoke_page.as_deref();

@@ -8,6 +8,7 @@ pub mod environment;
 pub mod finish;
 pub mod fresh;
 pub mod keep;
+pub mod key;
 pub mod login;
 pub mod logout;
 pub mod project;

@@ -2,22 +2,33 @@
 
 use serde_json::{Map, Value};
 
-use crate::account::{Account, Credential};
+use crate::account::Credential;
 use crate::provider::Provider;
 
 /// Header names to values, the credential included. A header whose fact the account lacks is left
-/// out.
-pub fn headers(account: &Account, row: &Provider) -> Map<String, Value> {
-    let Credential::Oauth(tokens) = &account.credential;
-    let bearer = format!("{} {}", tokens.token_type, tokens.access_token.expose());
+/// out. `extra` are the facts of the account.
+pub fn headers(
+    credential: &Credential,
+    extra: &Map<String, Value>,
+    row: &Provider,
+) -> Map<String, Value> {
+    let secret = credential.secret().expose();
+    let key_header = row.api.as_ref().and_then(|api| api.key_header.as_deref());
+    let (name, value) = match (credential, key_header) {
+        (Credential::ApiKey(_), Some(name)) => (name, secret.to_owned()),
+        (Credential::ApiKey(_), None) => ("Authorization", format!("Bearer {secret}")),
+        (Credential::Oauth(tokens), _) => {
+            ("Authorization", format!("{} {secret}", tokens.token_type))
+        }
+    };
     let mut headers = Map::new();
-    headers.insert("Authorization".to_owned(), Value::from(bearer));
+    headers.insert(name.to_owned(), Value::from(value));
     let Some(api) = &row.api else { return headers };
     for (name, value) in &api.headers {
         headers.insert(name.clone(), Value::from(value.as_str()));
     }
     for (name, key) in &api.extra_headers {
-        if let Some(value) = account.extra.get(key) {
+        if let Some(value) = extra.get(key) {
             headers.insert(name.clone(), value.clone());
         }
     }

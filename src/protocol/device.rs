@@ -160,10 +160,9 @@ pub fn parse_poll(
         if matches!(status, 403 | 404) {
             return Poll::Pending;
         }
-        if let (Some(code), Some(verifier)) =
-            (json["authorization_code"].as_str(), json["code_verifier"].as_str())
-        {
-            return Poll::Code { code: Secret::new(code), verifier: Secret::new(verifier) };
+        let word = |key: &str| json[key].as_str().filter(|word| !word.is_empty()).map(Secret::new);
+        if let (Some(code), Some(verifier)) = (word("authorization_code"), word("code_verifier")) {
+            return Poll::Code { code, verifier };
         }
     }
     // Some servers say it with 429, which elsewhere is trouble of their own.

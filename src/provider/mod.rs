@@ -89,6 +89,15 @@ pub struct Provider {
     pub code_assist: Option<CodeAssist>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api: Option<Api>,
+    /// The model to use when nobody names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Where a person gets a key, or reads how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docs: Option<String>,
+    /// A server on this machine may want no key.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub key_optional: bool,
     /// Variables from which the provider's own tools read a key, first one set wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
@@ -110,6 +119,7 @@ pub struct Provider {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
+    ApiKey,
     Browser,
     Device,
 }
@@ -118,6 +128,7 @@ impl Way {
     /// As `provider list` writes it.
     pub fn name(self) -> &'static str {
         match self {
+            Way::ApiKey => "api_key",
             Way::Browser => "browser",
             Way::Device => "device",
         }
@@ -215,11 +226,22 @@ pub struct CodeAssist {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Api {
     pub base: String,
+    /// The header that takes a key as it is; without it a key is a bearer token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_header: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// Header name to the key of the account's `extra` that fills it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra_headers: BTreeMap<String, String>,
+}
+
+impl Api {
+    /// An API that takes a bearer token and nothing else.
+    pub fn at(base: &str) -> Api {
+        let (headers, extra_headers) = Default::default();
+        Api { base: base.to_owned(), key_header: None, headers, extra_headers }
+    }
 }
 
 /// The provider's published rule on sign-ins from other tools (CLI.md section 9).

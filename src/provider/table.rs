@@ -152,9 +152,14 @@ mod tests {
         assert!(!row.title.is_empty() && !row.ways.is_empty(), "{id}: title and a way in");
         assert!(!row.sources.is_empty() && row.checked.is_some(), "{id}: source and date");
         let urls = serde_json::to_string(row).unwrap();
+        let urls = urls.replace("http://localhost:", "");
         assert!(!urls.contains("http://"), "{id}: https everywhere");
         for way in &row.ways {
             match way {
+                Way::ApiKey => {
+                    assert!(row.api.is_some() && !row.env.is_empty(), "{id}: base and variable");
+                    assert!(row.docs.is_some(), "{id}: where the key comes from");
+                }
                 Way::Browser => {
                     assert!(row.authorize_url.is_some() && row.token_url.is_some(), "{id}");
                     assert!(row.client_id.is_some() || row.own_client, "{id}: a client");

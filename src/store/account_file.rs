@@ -68,6 +68,9 @@ pub fn parse(id: &AccountId, bytes: &[u8]) -> Result<Account, String> {
             expires_at: disk.expires_at,
             scopes: disk.scopes,
         }),
+        "api_key" => {
+            Credential::ApiKey(secret(disk.access_token).ok_or("it holds no key in access_token")?)
+        }
         _ => return Err("its kind is unknown to this version".to_owned()),
     };
     let created_at = disk.created_at.or(disk.refreshed_at).unwrap_or(Timestamp(0));
@@ -94,19 +97,19 @@ fn secret(text: Option<String>) -> Option<Secret> {
 /// The file's bytes: one JSON object and a newline.
 pub fn render(account: &Account) -> Result<Vec<u8>, serde_json::Error> {
     let own = |secret: &Secret| secret.expose().to_owned();
-    let Credential::Oauth(tokens) = &account.credential;
+    let tokens = account.credential.oauth();
     let client = account.client.as_ref();
     let disk = Disk {
         version: VERSION,
         provider: account.id.provider.clone(),
         account: account.id.account.clone(),
         kind: account.credential.kind().to_owned(),
-        access_token: Some(own(&tokens.access_token)),
-        refresh_token: tokens.refresh_token.as_ref().map(own),
-        id_token: tokens.id_token.as_ref().map(own),
-        token_type: Some(tokens.token_type.clone()),
-        expires_at: tokens.expires_at,
-        scopes: tokens.scopes.clone(),
+        access_token: Some(own(account.credential.secret())),
+        refresh_token: tokens.and_then(|tokens| tokens.refresh_token.as_ref().map(own)),
+        id_token: tokens.and_then(|tokens| tokens.id_token.as_ref().map(own)),
+        token_type: tokens.map(|tokens| tokens.token_type.clone()),
+        expires_at: account.credential.expires_at(),
+        scopes: account.credential.scopes().to_vec(),
         identity: account.identity.clone(),
         created_at: Some(account.created_at),
         refreshed_at: Some(account.refreshed_at),

@@ -52,7 +52,8 @@ enum DiskBegun {
         user_code: String,
         verifier: Option<String>,
         interval_s: u64,
-        polled_at: Timestamp,
+        due_ms: i64,
+        approved: Option<(String, String)>,
     },
 }
 
@@ -72,15 +73,21 @@ pub fn parse(bytes: &[u8]) -> Option<PendingLogin> {
                 verifier: Secret::new(verifier),
                 redirect_uri,
             },
-            DiskBegun::Device { device_code, user_code, verifier, interval_s, polled_at } => {
-                Begun::Device {
-                    device_code: Secret::new(device_code),
-                    user_code,
-                    verifier: verifier.map(Secret::new),
-                    interval_s,
-                    polled_at,
-                }
-            }
+            DiskBegun::Device {
+                device_code,
+                user_code,
+                verifier,
+                interval_s,
+                due_ms,
+                approved,
+            } => Begun::Device {
+                device_code: Secret::new(device_code),
+                user_code,
+                verifier: verifier.map(Secret::new),
+                interval_s,
+                due_ms,
+                approved: approved.map(|(code, key)| (Secret::new(code), Secret::new(key))),
+            },
         },
         expect: disk.expect,
         replace: disk.replace,
@@ -104,13 +111,16 @@ fn render(pending: &PendingLogin) -> serde_json::Result<Vec<u8>> {
                 verifier: verifier.expose().to_owned(),
                 redirect_uri,
             },
-            Begun::Device { device_code, user_code, verifier, interval_s, polled_at } => {
+            Begun::Device { device_code, user_code, verifier, interval_s, due_ms, approved } => {
                 DiskBegun::Device {
                     device_code: device_code.expose().to_owned(),
                     user_code,
                     verifier: verifier.map(|verifier| verifier.expose().to_owned()),
                     interval_s,
-                    polled_at,
+                    due_ms,
+                    approved: approved.map(|(code, verifier)| {
+                        (code.expose().to_owned(), verifier.expose().to_owned())
+                    }),
                 }
             }
         },

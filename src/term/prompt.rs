@@ -1,6 +1,7 @@
 //! Questions. Only `login`, `setup`, `source trust` and `provider add` ask any.
 
 use std::io::{self, BufRead, IsTerminal, Read};
+use std::process::{Command, Stdio};
 
 use crate::error::{Error, Result};
 use crate::term;
@@ -37,6 +38,54 @@ pub fn piped(what: &str) -> Result<String> {
         "" => Err(Error::usage(format!("stdin holds no {what}"))),
         text => Ok(text.to_owned()),
     }
+}
+
+/// One line that is not shown while it is typed. The terminal's own keys are read here, so that an
+/// interrupt cannot leave it without echo.
+pub fn hidden(question: &str) -> Result<String> {
+    let saved = stty(&["-g"])?;
+    stty(&["-echo", "-icanon", "-isig"])?;
+    term::ask(question);
+    let typed = read_typed();
+    // Nothing better can be done about a terminal that does not obey.
+    let _ = stty(&[saved.trim()]);
+    term::say("");
+    match typed.map_err(|e| unreadable(&e))? {
+        Some(text) => Ok(text),
+        None => std::process::exit(INTERRUPTED),
+    }
+}
+
+/// What the shell shows for a process that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+/// Up to the end of the line; None when the person pressed Ctrl-C.
+fn read_typed() -> io::Result<Option<String>> {
+    let mut typed: Vec<u8> = Vec::new();
+    for byte in io::stdin().lock().bytes().take(usize::try_from(LIMIT_BYTES).unwrap_or(0)) {
+        match byte? {
+            b'\r' | b'\n' | 0x04 => break,
+            0x03 => return Ok(None),
+            // Ctrl-U and Ctrl-W.
+            0x15 | 0x17 => typed.clear(),
+            0x08 | 0x7f => {
+                let start = typed.iter().rposition(|byte| byte & 0xc0 != 0x80);
+                typed.truncate(start.unwrap_or(0));
+            }
+            byte => typed.push(byte),
+        }
+    }
+    Ok(Some(String::from_utf8_lossy(&typed).into_owned()))
+}
+
+fn stty(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("stty").args(arguments).stdin(Stdio::inherit()).output();
+    let output = output.ok().filter(|output| output.status.success());
+    let output = output.ok_or_else(|| {
+        Error::usage("the terminal cannot hide what is typed")
+            .or_try("keyfob login PROVIDER --api-key-stdin")
+    })?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn unreadable(error: &io::Error) -> Error {

@@ -51,6 +51,10 @@ pub struct Login {
     #[argh(switch)]
     pub complete: bool,
 
+    /// store an API key from stdin instead of signing in
+    #[argh(switch)]
+    pub api_key_stdin: bool,
+
     /// name the login to finish, as `keyfob pending list` shows it
     #[argh(option, arg_name = "id")]
     pub login_id: Option<String>,
@@ -140,6 +144,7 @@ impl Login {
             ("--callback-url", self.callback_url.is_some()),
             ("--auth-code", self.auth_code.is_some()),
             ("--complete", self.complete),
+            ("--api-key-stdin", self.api_key_stdin),
         ];
         let given: Vec<_> =
             ways.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
@@ -152,7 +157,11 @@ impl Login {
                 return Err(Error::usage("--callback-host wants an IP address, or localhost"));
             }
         }
+        if self.device && self.api_key_stdin {
+            return Err(Error::usage("--device and --api-key-stdin exclude each other"));
+        }
         let stdin_users = [
+            ("--api-key-stdin", self.api_key_stdin),
             ("--client-secret-stdin", self.client_secret_stdin),
             ("--client-json -", self.client_json.as_deref() == Some("-")),
         ];

@@ -4,6 +4,7 @@
 mod args;
 mod device;
 mod finish;
+mod key;
 mod own_client;
 mod terms;
 
@@ -39,8 +40,13 @@ pub fn run(args: &Login) -> Result<()> {
     if args.complete {
         return device::complete(args, &app);
     }
-    let (account, row, client) = prepare(args, &app)?;
+    let (account, row) = meant(args, &app)?;
+    if way(row, args)? == Way::ApiKey {
+        return key::run(args, &account, row, &app);
+    }
+    let (row, client) = prepare(row, args, &app)?;
     match way(&row, args)? {
+        Way::ApiKey => key::run(args, &account, &row, &app),
         Way::Browser if args.print_auth_url => begin_and_print(args, account, row, client, &app),
         Way::Browser => begin_and_wait(args, account, row, client, &app),
         Way::Device => device::begin(args, account, row, client, &app),
@@ -49,7 +55,15 @@ pub fn run(args: &Login) -> Result<()> {
 
 /// The way that was asked for, else the row's first.
 fn way(row: &Provider, args: &Login) -> Result<Way> {
-    let wanted = if args.device { Some(Way::Device) } else { row.ways.first().copied() };
+    let wanted = match (args.device, args.api_key_stdin) {
+        (true, _) => Some(Way::Device),
+        (false, true) => Some(Way::ApiKey),
+        (false, false) => row.ways.first().copied(),
+    };
+    // Only the issuer of such a row knows whether it has the device flow.
+    if row.token_url.is_none() && row.issuer.is_some() && args.device {
+        return Ok(Way::Device);
+    }
     let found = row.ways.iter().copied().find(|way| Some(*way) == wanted);
     found.ok_or_else(|| {
         let ways: Vec<_> = row.ways.iter().map(|way| way.name().to_owned()).collect();
@@ -109,22 +123,23 @@ fn complete_with(pending: &PendingLogin, page: Option<Shows>) -> String {
     }
 }
 
-/// Who is meant, by which row, with which client: all that must be settled before a URL is shown.
-fn prepare(args: &Login, app: &App) -> Result<(AccountRef, Provider, OauthClient)> {
+/// Who is meant, and by which row.
+fn meant<'a>(args: &Login, app: &'a App) -> Result<(AccountRef, &'a Provider)> {
     let typed = match &args.account {
         Some(typed) => typed.clone(),
         None => choose_provider(args, app)?,
     };
     let row = app.providers.get(&typed.provider)?;
-    let account = AccountRef { provider: row.id.clone(), account: typed.account };
-    if row.token_url.is_some() {
-        way(row, args)?;
-    }
+    Ok((AccountRef { provider: row.id.clone(), account: typed.account }, row))
+}
+
+/// With which client, endpoints and scopes: what must be settled before a URL is shown.
+fn prepare(row: &Provider, args: &Login, app: &App) -> Result<(Provider, OauthClient)> {
     terms::accept(row, args, app)?;
     let client = own_client::find(row, args, app)?;
     let mut row = discover::complete(row, &app.client)?.into_owned();
     row.scopes = args.scopes_of(&row)?;
-    Ok((account, row, client))
+    Ok((row, client))
 }
 
 fn choose_provider(args: &Login, app: &App) -> Result<AccountRef> {
@@ -291,6 +306,10 @@ fn tell(signed_in: &SignedIn, args: &Login) -> Result<()> {
             .with("scopes", json!(account.credential.scopes()))
             .with("path", signed_in.path.display().to_string());
         return term::print(&object.to_string());
+    }
+    if account.credential.oauth().is_none() {
+        term::say(&format!("stored the key of {}; {}", account.id, signed_in.path.display()));
+        return Ok(());
     }
     let who = account.identity.name().unwrap_or(&account.id.account);
     let organization = account.identity.organization.as_deref();

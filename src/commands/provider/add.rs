@@ -4,7 +4,7 @@ use argh::FromArgs;
 use serde_json::Value;
 
 use crate::account::is_provider_name;
-use crate::commands::provider::row_json;
+use crate::commands::provider::{api, row_json};
 use crate::commands::{App, Object};
 use crate::endpoint;
 use crate::error::{Error, Result};
@@ -14,21 +14,22 @@ use crate::provider::{ClientAuth, Origin, Provider, oidc_scopes};
 use crate::secret::Secret;
 use crate::term::{self, prompt};
 
-/// Adds any OAuth 2 or OpenID Connect issuer as a provider.
+/// Adds any OAuth 2 or OpenID Connect issuer, or any OpenAI-compatible API.
 #[derive(FromArgs)]
 #[argh(
     subcommand,
     name = "add",
     help_triggers("-h", "--help"),
     example = "keyfob provider add my-idp --issuer https://id.example.com --client-id cli\n\
-               keyfob provider add my-idp --issuer https://id.example.com --register",
+               keyfob provider add my-idp --issuer https://id.example.com --register\n\
+               keyfob provider add my-api --base-url https://x.example/v1 --api-key-stdin",
     note = "With --issuer the endpoints are read from the issuer's metadata; the flags\n\
             that name one override it."
 )]
 pub struct Add {
     /// what to call it: a-z, 0-9, `-`, `_` and `.`
     #[argh(positional)]
-    name: String,
+    pub name: String,
 
     /// the issuer, whose metadata names the endpoints
     #[argh(option, arg_name = "url")]
@@ -86,6 +87,30 @@ pub struct Add {
     #[argh(option, arg_name = "url")]
     resource: Option<String>,
 
+    /// an OpenAI-compatible API instead of an issuer: https, or http to this machine
+    #[argh(option, arg_name = "url")]
+    pub base_url: Option<String>,
+
+    /// the API's model to use when nobody names one
+    #[argh(option, arg_name = "id")]
+    pub model: Option<String>,
+
+    /// read the API's key from stdin, and store it
+    #[argh(switch)]
+    pub api_key_stdin: bool,
+
+    /// the API wants no key
+    #[argh(switch)]
+    pub no_api_key: bool,
+
+    /// the variable that holds the API's key
+    #[argh(option, arg_name = "name")]
+    pub api_key_env: Option<String>,
+
+    /// make it the default provider
+    #[argh(switch)]
+    pub set_default: bool,
+
     /// print the row as one JSON object
     #[argh(switch)]
     json: bool,
@@ -98,18 +123,32 @@ pub struct Add {
 pub fn run(args: &Add) -> Result<()> {
     let app = App::new(args.timeout)?;
     check_name(&args.name)?;
+    if args.base_url.is_some() {
+        return tell(api::add(args, &app)?, args, &app);
+    }
     let mut secret = match args.client_secret_stdin {
         true => Some(Secret::new(prompt::piped("client secret")?)),
         false => None,
     };
     let mut row = from_flags(args)?;
     complete(&mut row, &mut secret, args, &app)?;
-    let value = row_json(&row, Origin::Config)?;
-    save(&args.name, &value, secret.as_ref(), &app)?;
+    save(&row, secret.as_ref(), &app)?;
+    tell(row, args, &app)
+}
+
+fn tell(row: Provider, args: &Add, app: &App) -> Result<()> {
+    if args.set_default {
+        app.store.change_config(|config| {
+            config.set("default", "provider", Value::from(row.id.as_str()));
+        })?;
+    }
     if args.json {
+        let value = row_json(&row, Origin::Config)?;
         return term::print(&Object::new().with("provider", value).to_string());
     }
-    term::say(&format!("added {}; next: keyfob login {}", row.id, row.id));
+    let is_ready = args.api_key_stdin || row.key_optional;
+    let next = if is_ready { String::new() } else { format!("; next: keyfob login {}", row.id) };
+    term::say(&format!("added {}{next}", row.id));
     Ok(())
 }
 
@@ -179,9 +218,11 @@ fn complete(row: &mut Provider, secret: &mut Option<Secret>, args: &Add, app: &A
     } else if secret.is_some() {
         row.client_auth = auth;
     }
-    let endpoints = [("authorize-url", &row.authorize_url), ("token-url", &row.token_url)];
-    if let Some((name, _)) = endpoints.iter().find(|(_, url)| url.is_none()) {
-        return Err(lacks(name, args));
+    if row.token_url.is_none() {
+        return Err(lacks("token-url", args));
+    }
+    if row.authorize_url.is_none() && row.device_url.is_none() {
+        return Err(lacks("authorize-url", args));
     }
     if row.client_id.is_none() {
         let what = "which client? name one, or register one at the issuer";
@@ -228,8 +269,10 @@ fn register(
     Ok(registered.client_secret)
 }
 
-fn save(name: &str, row: &Value, secret: Option<&Secret>, app: &App) -> Result<()> {
-    let mut row = row.clone();
+/// Writes the row to config.json, and the secret of its client beside it.
+pub fn save(row: &Provider, secret: Option<&Secret>, app: &App) -> Result<()> {
+    let name = &row.id;
+    let mut row = row_json(row, Origin::Config)?;
     if let Some(keys) = row.as_object_mut() {
         // Said by their place in the file.
         keys.remove("origin");

@@ -1,6 +1,7 @@
 //! `keyfob provider list|show|add|remove`.
 
 mod add;
+mod api;
 
 use argh::FromArgs;
 use serde_json::Value;

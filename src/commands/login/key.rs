@@ -1,0 +1,33 @@
+//! A key instead of a sign-in.
+
+use crate::account::{AccountId, AccountRef};
+use crate::commands::App;
+use crate::commands::login::{Login, tell};
+use crate::error::{Error, Result};
+use crate::flows::keep::SignedIn;
+use crate::flows::key;
+use crate::provider::Provider;
+use crate::term::{self, prompt};
+use crate::text::shell_word;
+
+/// Stores a key from stdin, or from a hidden prompt.
+pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Result<()> {
+    let pasted = if args.api_key_stdin {
+        prompt::piped("API key")?
+    } else if prompt::is_possible(args.no_input) {
+        if let Some(docs) = &row.docs {
+            term::say(&format!("a key of {} comes from {docs}", row.title));
+        }
+        prompt::hidden("API key (hidden): ")?
+    } else {
+        let account = shell_word(&account.to_string());
+        return Err(Error::PromptNeeded {
+            what: format!("{} signs in with an API key", row.id),
+            next: format!("keyfob login {account} --api-key-stdin"),
+        });
+    };
+    let name = account.account.clone().unwrap_or("default".to_owned());
+    let id = AccountId { provider: row.id.clone(), account: name };
+    let (account, path) = key::store(id, key::clean(&pasted)?, args.replace, &app.store)?;
+    tell(&SignedIn { account, path, warnings: Vec::new(), elsewhere: false }, args)
+}

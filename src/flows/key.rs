@@ -1,0 +1,141 @@
+//! Storing a key instead of signing in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Map;
+
+use crate::account::{Account, AccountId, Credential, Identity};
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+use crate::store::{Found, Store};
+use crate::time::Timestamp;
+
+/// A key longer than this is something else.
+const LONGEST_BYTES: usize = 8 * 1024;
+const LOCK_LIMIT: Duration = Duration::from_secs(40);
+
+/// A pasted key without what came along with it: spaces, invisible marks, quotes, `export NAME=`.
+/// Err says in words what is wrong, and never shows the key.
+pub fn clean(pasted: &str) -> Result<Secret> {
+    let invisible = |c: char| {
+        c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+    };
+    let quote = |c: char| "\"'`“”‘’".contains(c);
+    let mut key = pasted.trim_matches(|c| invisible(c) || quote(c));
+    key = key.strip_prefix("export ").unwrap_or(key).trim_start_matches(invisible);
+    if let Some((name, value)) = key.split_once('=') {
+        let is_variable = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        // `ABC==` is the end of a key in base 32 or 64, and no variable.
+        let is_value = value.chars().any(|c| c != '=');
+        if is_value && !name.is_empty() && name.chars().all(is_variable) {
+            key = value;
+        }
+    }
+    key = key.strip_prefix("Bearer ").unwrap_or(key);
+    let key = key.trim_end_matches([';', ',']).trim_matches(|c| invisible(c) || quote(c));
+    let what = if key.len() < 8 {
+        "that is too short for a key"
+    } else if key.bytes().all(|byte| byte.is_ascii_digit()) {
+        "that is a number, not a key"
+    } else if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        "a key holds neither spaces nor special characters; was more pasted than the key?"
+    } else if key.len() > LONGEST_BYTES {
+        "that is too long for a key"
+    } else if key.contains(quote) {
+        "a key holds no quotes; was more pasted than the key?"
+    } else if key.contains("://") {
+        "that is an address, not a key"
+    } else {
+        return Ok(Secret::new(key));
+    };
+    Err(Error::usage(what))
+}
+
+/// Writes the key as the account's credential; what people noted on an older one stays.
+/// A sign-in of the same name goes only with `replace`: its refresh token would be lost.
+pub fn store(
+    id: AccountId,
+    key: Secret,
+    replace: bool,
+    store: &Store,
+) -> Result<(Account, PathBuf)> {
+    let now = Timestamp::now();
+    store.sweep(now);
+    let mut account = Account {
+        id,
+        credential: Credential::ApiKey(key),
+        identity: Identity::default(),
+        client: None,
+        issued_by: None,
+        login_ids: Vec::new(),
+        created_at: now,
+        refreshed_at: now,
+        refused: None,
+        attributes: Map::new(),
+        extra: Map::new(),
+        unknown: Map::new(),
+    };
+    let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
+    match store.find_account(&account.id)? {
+        Found::Account(old) if old.credential.oauth().is_some() && !replace => {
+            let what = format!("{} is a sign-in; a key would take its place", account.id);
+            let next = format!("{} --api-key-stdin --replace", account.id.login_command());
+            return Err(Error::failed(what).or_try(next));
+        }
+        Found::Account(old) => {
+            account.created_at = old.created_at;
+            account.attributes = old.attributes;
+            account.unknown = old.unknown;
+        }
+        Found::Damaged(_) => {
+            store.set_aside(&account.id, now)?;
+        }
+        Found::Missing => {}
+    }
+    let space = store.reserve_account(&account.id)?;
+    let path = store.write_account(&account, space)?;
+    Ok((account, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pasted_keys_are_cleaned() {
+        for pasted in [
+            "sk-abc_1234",
+            "  sk-abc_1234\r\n",
+            "\"sk-abc_1234\"",
+            "\u{feff}sk-abc_1234\u{200b}",
+            "export OPENAI_API_KEY=sk-abc_1234",
+            "OPENAI_API_KEY='sk-abc_1234'",
+            "export 302AI_API_KEY=\"sk-abc_1234\"\n",
+            "Bearer sk-abc_1234",
+            "export X=\"sk-abc_1234\";",
+        ] {
+            assert_eq!(clean(pasted).unwrap().expose(), "sk-abc_1234", "{pasted:?}");
+        }
+        for key in ["abcdef==", "ABCDEFGH234567AB===="] {
+            assert_eq!(clean(key).unwrap().expose(), key, "an encoded key keeps its end");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_unseen() {
+        for pasted in [
+            "",
+            "1",
+            "12345678901",
+            "sk-abc 1234",
+            "https://x.example/k",
+            "ключключ",
+            "\"K\":\"sk-abc_1234\"",
+        ] {
+            let error = clean(pasted).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(pasted.len() < 2 || !error.to_string().contains(pasted), "{error}");
+        }
+    }
+}
