@@ -14,11 +14,3 @@ echo
 echo '```'
 "$keyfob" provider list
 echo '```'
-for id in $("$keyfob" provider list | cut -d' ' -f1); do
-  echo
-  echo "## $id"
-  echo
-  echo '```json'
-  "$keyfob" provider show "$id"
-  echo '```'
-done
