@@ -136,8 +136,9 @@ impl App {
             return Ok(chosen.clone());
         }
         let age = |id: &&AccountId| match self.store.read_account(id) {
-            Ok(Some(account)) => (account.created_at.0, id.account.clone()),
-            Ok(None) | Err(_) => (i64::MAX, id.account.clone()),
+            // Two keys may be stored within one second; the unnamed one counts as the first.
+            Ok(Some(found)) => (found.created_at.0, id.account != "default", id.account.clone()),
+            Ok(None) | Err(_) => (i64::MAX, true, id.account.clone()),
         };
         Ok(accounts.iter().min_by_key(age).unwrap_or(&accounts[0]).clone())
     }

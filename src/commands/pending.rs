@@ -1,3 +1,6 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
 use argh::FromArgs;
 use serde_json::{Value, json};
 
@@ -6,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::pending::{Begun, PendingLogin};
 use crate::term;
 use crate::time::Timestamp;
+
+/// Longest wait for a process that is asking the provider.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lists and cancels sign-ins under way.
 #[derive(FromArgs)]
@@ -94,11 +100,29 @@ fn cancel(args: &Cancel, pending: &[PendingLogin], app: &App) -> Result<()> {
         _ => return Err(Error::usage("name one sign-in, or --all").or_try("keyfob pending list")),
     };
     for id in &ids {
-        if !app.store.cancel_pending(id)? && !args.all {
+        if !cancel_one(id, app)? && !args.all {
             let what = "no sign-in under way has this id".to_owned();
             return Err(Error::Pending { what, next: Some("keyfob pending list".to_owned()) });
         }
         term::say(&format!("cancelled {id}"));
     }
     Ok(())
+}
+
+/// A process that is just asking the provider is waited for; it may be told yes meanwhile.
+fn cancel_one(id: &str, app: &App) -> Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if app.store.cancel_pending(id)? {
+            return Ok(true);
+        }
+        if !app.store.is_under_way(id) {
+            return Ok(false);
+        }
+        if Instant::now() >= deadline {
+            let what = format!("{id} is being finished by another process right now");
+            return Err(Error::Pending { what, next: Some(format!("keyfob pending cancel {id}")) });
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -126,7 +126,9 @@ pub fn complete(
     finish::amended(begun.clone(), amend)?;
     loop {
         let Some(login) = store.find_pending(login_id)? else {
-            return finished_elsewhere(&begun, store);
+            let is_expired = begun.expires_at <= Timestamp::now();
+            let outcome = finished_elsewhere(&begun, store);
+            return outcome.map_err(|e| if is_expired { expired(&begun.account) } else { e });
         };
         if login.expires_at <= Timestamp::now() {
             store.cancel_pending(login_id)?;

@@ -1,12 +1,12 @@
 //! Storing a key instead of signing in.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Map;
 
 use crate::account::{Account, AccountId, Credential, Identity};
 use crate::error::{Error, Result};
+use crate::flows::keep::SignedIn;
 use crate::secret::Secret;
 use crate::store::{Found, Store};
 use crate::time::Timestamp;
@@ -28,7 +28,8 @@ pub fn clean(pasted: &str) -> Result<Secret> {
         let is_variable = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         // `ABC==` is the end of a key in base 32 or 64, and no variable.
         let is_value = value.chars().any(|c| c != '=');
-        if is_value && !name.is_empty() && name.chars().all(is_variable) {
+        let is_name = !name.is_empty() && name.chars().all(is_variable);
+        if is_name && (is_value || name.contains('_')) {
             key = value;
         }
     }
@@ -54,12 +55,8 @@ pub fn clean(pasted: &str) -> Result<Secret> {
 
 /// Writes the key as the account's credential; what people noted on an older one stays.
 /// A sign-in of the same name goes only with `replace`: its refresh token would be lost.
-pub fn store(
-    id: AccountId,
-    key: Secret,
-    replace: bool,
-    store: &Store,
-) -> Result<(Account, PathBuf)> {
+pub fn store(id: AccountId, key: Secret, replace: bool, store: &Store) -> Result<SignedIn> {
+    let mut warnings = Vec::new();
     let now = Timestamp::now();
     store.sweep(now);
     let mut account = Account {
@@ -88,14 +85,15 @@ pub fn store(
             account.attributes = old.attributes;
             account.unknown = old.unknown;
         }
-        Found::Damaged(_) => {
-            store.set_aside(&account.id, now)?;
+        Found::Damaged(why) => {
+            let aside = store.set_aside(&account.id, now)?.display().to_string();
+            warnings.push(format!("the old file was damaged ({why}); it is kept as {aside}"));
         }
         Found::Missing => {}
     }
     let space = store.reserve_account(&account.id)?;
     let path = store.write_account(&account, space)?;
-    Ok((account, path))
+    Ok(SignedIn { account, path, warnings, elsewhere: false })
 }
 
 #[cfg(test)]

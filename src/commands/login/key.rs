@@ -4,7 +4,6 @@ use crate::account::{AccountId, AccountRef};
 use crate::commands::App;
 use crate::commands::login::{Login, tell};
 use crate::error::{Error, Result};
-use crate::flows::keep::SignedIn;
 use crate::flows::key;
 use crate::provider::Provider;
 use crate::term::{self, prompt};
@@ -28,6 +27,5 @@ pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Res
     };
     let name = account.account.clone().unwrap_or("default".to_owned());
     let id = AccountId { provider: row.id.clone(), account: name };
-    let (account, path) = key::store(id, key::clean(&pasted)?, args.replace, &app.store)?;
-    tell(&SignedIn { account, path, warnings: Vec::new(), elsewhere: false }, args)
+    tell(&key::store(id, key::clean(&pasted)?, args.replace, &app.store)?, args)
 }

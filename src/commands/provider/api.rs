@@ -7,7 +7,7 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::key;
 use crate::provider::{Api, Provider, Way};
-use crate::term::prompt;
+use crate::term::{self, prompt};
 
 /// The row, written, and its key stored if one was given.
 pub fn add(args: &Add, app: &App) -> Result<Provider> {
@@ -30,7 +30,9 @@ pub fn add(args: &Add, app: &App) -> Result<Provider> {
     save(&row, None, app)?;
     if let Some(key) = key {
         let id = AccountId { provider: row.id.clone(), account: "default".to_owned() };
-        key::store(id, key, false, &app.store)?;
+        for warning in key::store(id, key, false, &app.store)?.warnings {
+            term::warn(&warning);
+        }
     }
     Ok(row)
 }

@@ -92,7 +92,7 @@ fn list(args: &List) -> Result<()> {
         notes.extend((*origin == Origin::Config).then_some("yours"));
         let notes =
             if notes.is_empty() { String::new() } else { format!(" [{}]", notes.join(", ")) };
-        format!("{:16} {:10} {}{notes}", row.id, ways.join(","), row.title)
+        format!("{:20} {:15} {}{notes}", row.id, ways.join(","), row.title)
     };
     term::print(&rows.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
