@@ -150,7 +150,7 @@ impl App {
 }
 
 /// `KEYFOB_ACCOUNT_MY_IDP` for `my-idp`.
-fn chosen_by_variable(provider: &str) -> Option<String> {
+pub fn chosen_by_variable(provider: &str) -> Option<String> {
     let name = format!("KEYFOB_ACCOUNT_{}", crate::text::variable_name(provider));
     std::env::var(name).ok().filter(|account| !account.is_empty())
 }

@@ -3,7 +3,9 @@
 
 mod accounts;
 mod contract;
+mod device;
 mod exec;
+mod key;
 mod leaks;
 mod login;
 mod network;

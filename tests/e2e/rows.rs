@@ -1,10 +1,12 @@
-//! The standard set over every built-in row: sign in (in two steps, waiting), renew, be refused, be
-//! put off, sign out. A new row passes here without a line of test code, or is wrong.
+//! Standard sets over the built-in rows, one for each way in. For the browser: sign in (in two steps,
+//! waiting), renew, be refused, be put off, sign out; for keys: store, hand out, remove. A new row
+//! passes here without a line of test code, or is wrong.
 //!
 //! The issuer reads the same row and is strict: what it did not like is a complaint.
 
 mod code_assist;
 mod google;
+mod keys;
 mod refresh;
 mod vendors;
 
@@ -22,6 +24,8 @@ use crate::support::sandbox::{Sandbox, in_seconds};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const EMAIL: &str = "me@example.com";
+/// The ways that have a set of their own.
+const SETS: [&str; 2] = ["api_key", "browser"];
 
 /// A row, an issuer that speaks its dialect, and a home whose config.json leads there.
 struct Seat {
@@ -38,10 +42,15 @@ fn built_in_rows() -> &'static [Value] {
     })
 }
 
-/// Runs a test over every row, and says which one it was at.
-fn over_every_row(test: impl Fn(&Seat)) {
-    assert!(built_in_rows().len() >= 5, "{:?}", built_in_rows());
-    for row in built_in_rows() {
+fn has_way(row: &Value, way: &str) -> bool {
+    row["ways"].as_array().is_some_and(|ways| ways.iter().any(|one| one == way))
+}
+
+/// Runs a test over every row with a browser sign-in, and says which one it was at.
+fn over_every_browser_row(test: impl Fn(&Seat)) {
+    let rows: Vec<_> = built_in_rows().iter().filter(|row| has_way(row, "browser")).collect();
+    assert!(rows.len() >= 5, "{rows:?}");
+    for row in rows {
         println!("row {}", row["id"]);
         let seat = Seat::of(row.clone());
         test(&seat);
@@ -178,28 +187,33 @@ fn fixed_ports() -> File {
 }
 
 #[test]
-fn every_row_can_be_tested() {
-    let no_browser = |row: &&Value| {
-        !row["ways"].as_array().is_some_and(|ways| ways.iter().any(|way| way == "browser"))
-    };
-    let skipped: Vec<_> = built_in_rows().iter().filter(no_browser).map(|r| &r["id"]).collect();
-    assert!(skipped.is_empty(), "no standard set is run over {skipped:?}");
+fn every_row_is_covered_by_a_set() {
+    let has_set = |row: &&Value| SETS.iter().any(|way| has_way(row, way));
+    let left_out: Vec<_> = built_in_rows().iter().filter(|row| !has_set(row)).collect();
+    let left_out: Vec<_> = left_out.iter().map(|row| &row["id"]).collect();
+    assert!(left_out.is_empty(), "no standard set is run over {left_out:?}");
 }
 
+/// Servers on the person's own machine are the exception.
 #[test]
 fn every_address_of_a_built_in_row_is_https() {
-    fn walk(id: &Value, value: &Value) {
+    fn plain(value: &Value) -> Vec<&str> {
         match value {
-            Value::String(text) if text.contains("://") => {
-                assert!(text.starts_with("https://"), "{id}: {text}");
+            Value::String(text) if text.contains("://") && !text.starts_with("https://") => {
+                vec![text]
             }
-            Value::Array(all) => all.iter().for_each(|value| walk(id, value)),
-            Value::Object(map) => map.values().for_each(|value| walk(id, value)),
-            _ => {}
+            Value::Array(all) => all.iter().flat_map(plain).collect(),
+            Value::Object(map) => map.values().flat_map(plain).collect(),
+            _ => Vec::new(),
         }
     }
     for row in built_in_rows() {
-        walk(&row["id"], row);
+        let wanted = match row["id"].as_str() {
+            Some("lmstudio") => vec!["http://localhost:1234/v1"],
+            Some("ollama") => vec!["http://localhost:11434/v1"],
+            _ => Vec::new(),
+        };
+        assert_eq!(plain(row), wanted, "{}", row["id"]);
         assert_eq!(row["origin"], "built-in");
         assert!(row.get("client_secret").is_none(), "{}", row["id"]);
     }
@@ -207,7 +221,7 @@ fn every_address_of_a_built_in_row_is_https() {
 
 #[test]
 fn a_login_in_two_steps() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         let began = seat.cmd("login {} --print-auth-url --accept-terms").run();
         let url = began.ok().line();
         assert_eq!(seat.idp.count("authorize"), 0, "nobody opened it yet");
@@ -246,7 +260,7 @@ fn a_login_in_two_steps() {
 
 #[test]
 fn a_login_that_waits_for_the_loopback_callback() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         let ports = seat.row["redirect"]["ports"].as_array().cloned().unwrap_or_default();
         let _one_at_a_time = (!ports.is_empty()).then(fixed_ports);
         let mut login = seat.cmd("login {} --accept-terms").env("BROWSER", "true").spawn();
@@ -271,7 +285,7 @@ fn a_login_that_waits_for_the_loopback_callback() {
 
 #[test]
 fn a_login_that_waits_for_the_code_of_the_providers_own_page() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         if seat.shows().is_none() {
             return;
         }
@@ -285,7 +299,7 @@ fn a_login_that_waits_for_the_code_of_the_providers_own_page() {
 
 #[test]
 fn a_refused_code_ends_the_login() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         seat.idp.fault("token_exchange", Fault::oauth_error("invalid_grant", 400), Times::Once);
         let url = seat.begin();
         seat.finishing(&url).run().code(1).stdout_is("").stderr_has("invalid_grant");
@@ -297,7 +311,7 @@ fn a_refused_code_ends_the_login() {
 
 #[test]
 fn a_login_put_off_by_the_server_is_finished_later() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         let url = seat.begin();
         seat.idp.fault("token_exchange", Fault::Status(503), Times::Once);
         let finishing = seat.finishing(&url);
@@ -310,7 +324,7 @@ fn a_login_put_off_by_the_server_is_finished_later() {
 
 #[test]
 fn the_terms_note_needs_a_yes_once() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         if seat.row["terms"].is_null() {
             seat.cmd("login {} --print-auth-url").run().ok();
             return;
@@ -334,7 +348,7 @@ fn the_terms_note_needs_a_yes_once() {
 
 #[test]
 fn a_logout_revokes_where_it_can_and_says_where_it_cannot() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         seat.sit_down(3600);
         let refresh_token = seat.account()["refresh_token"].clone();
         let refresh_token = refresh_token.as_str().expect("a token");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::account::{AccountRef, OauthClient};
-use crate::commands::{App, Object};
+use crate::commands::{App, Object, chosen_by_variable};
 use crate::error::{Error, Result};
 use crate::flows::keep::SignedIn;
 use crate::flows::login::{Ears, Wish};
@@ -130,7 +130,10 @@ fn meant<'a>(args: &Login, app: &'a App) -> Result<(AccountRef, &'a Provider)> {
         None => choose_provider(args, app)?,
     };
     let row = app.providers.get(&typed.provider)?;
-    Ok((AccountRef { provider: row.id.clone(), account: typed.account }, row))
+    // The account that a whole shell works with is the one it signs in.
+    let account = typed.account.or_else(|| chosen_by_variable(&row.id));
+    let account = AccountRef { provider: row.id.clone(), account };
+    Ok((account.to_string().parse().map_err(Error::usage)?, row))
 }
 
 /// With which client, endpoints and scopes: what must be settled before a URL is shown.

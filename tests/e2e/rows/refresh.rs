@@ -1,13 +1,13 @@
-//! Tokens that ran out, over every row: renewed, refused for good, put off.
+//! Tokens that ran out, over every row with a browser sign-in: renewed, refused for good, put off.
 
 use serde_json::json;
 
-use super::{Seat, names, over_every_row};
+use super::{Seat, names, over_every_browser_row};
 use crate::support::idp::{Fault, Times};
 
 #[test]
 fn an_expired_token_is_renewed() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         seat.sign_in();
         let before = seat.account();
         seat.expire();
@@ -32,7 +32,7 @@ fn an_expired_token_is_renewed() {
 
 #[test]
 fn a_refused_refresh_asks_for_a_sign_in_and_is_not_repeated() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         let mut faults = vec![Fault::oauth_error("invalid_grant", 400)];
         for code in seat.row["refusals"].as_array().cloned().unwrap_or_default() {
             let message = "no longer good";
@@ -68,7 +68,7 @@ fn a_refused_refresh_asks_for_a_sign_in_and_is_not_repeated() {
 
 #[test]
 fn a_refresh_put_off_by_the_server_is_tried_again() {
-    over_every_row(|seat| {
+    over_every_browser_row(|seat| {
         seat.sit_down(-10);
         let bytes = seat.sandbox.read(&seat.sandbox.account_file(seat.id(), "me@example.com"));
         for fault in

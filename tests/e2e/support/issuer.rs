@@ -3,8 +3,9 @@
 //!
 //! The first line of stdout is `listening on http://127.0.0.1:PORT`. Beside the issuer's own paths
 //! it answers `GET /_counters`, `/_complaints`, `/_requests`, and
-//! `POST /_fault?role=R&kind=K&times=N|always`, `/_clear`, `/_expire`, `/_identity?email=E&sub=S`,
-//! `/_overlay` (send `provider list --json`, get the config.json that points every row here).
+//! `POST /_device?user_code=C&do=approve|deny|expire`, `/_fault?role=R&kind=K&times=N|always`,
+//! `/_clear`, `/_expire`, `/_identity?email=E&sub=S`, `/_overlay` (send `provider list --json`, get
+//! the config.json that points every row here). A device code is also approved on its own page.
 //! Kinds: body cut delay drop empty error hang html lost patch redirect retry status trickle
 //! truncated; further parameters `status`, `ms`, `code`, `to`, `after`, `type`, and the body.
 

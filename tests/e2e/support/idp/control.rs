@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::device::Decision;
+use super::device_control::decide;
 use super::encoding::Params;
 use super::fault::{Fault, Times};
 use super::http::{Answer, Request};
@@ -26,6 +28,16 @@ fn respond(shared: &Shared, request: &Request, params: &Params) -> Result<Value,
         ("POST", "/_clear") => {
             shared.world().faults.clear();
             done
+        }
+        ("POST", "/_device") => {
+            let decision = match params.text("do") {
+                "approve" => Decision::Approved,
+                "deny" => Decision::Denied,
+                "expire" => Decision::Expired,
+                other => return Err(format!("do is {other:?}")),
+            };
+            let code = params.text("user_code");
+            if decide(shared, code, decision) { done } else { Err(format!("no code {code:?}")) }
         }
         ("POST", "/_expire") => {
             shared.world().ledger.expire_access_tokens();

@@ -27,6 +27,25 @@ pub enum Flavour {
     OpenAi,
 }
 
+/// Signing in with a code typed on another machine.
+#[derive(Clone, Debug)]
+pub struct DeviceRule {
+    pub path: String,
+    /// Where the person types the code.
+    pub page_path: String,
+    /// PKCE, which RFC 8628 does not have.
+    pub pkce: bool,
+    /// OpenAI's own exchange rather than the RFC's.
+    pub openai: Option<OpenAiDevice>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OpenAiDevice {
+    pub poll_path: String,
+    /// What the code that comes of it is bound to.
+    pub redirect_path: String,
+}
+
 /// Every field may be changed before `Idp::start`. Paths start with `/` and have no query.
 #[derive(Clone, Debug)]
 pub struct Dialect {
@@ -44,6 +63,7 @@ pub struct Dialect {
     pub register_path: Option<String>,
     /// What follows the origin in the issuer's name; empty for most.
     pub issuer_path: String,
+    pub device: Option<DeviceRule>,
     pub code_assist_path: Option<String>,
     pub ide_type: String,
     /// The scope asked for must be exactly this; `None` takes any.
@@ -79,6 +99,7 @@ impl Dialect {
             userinfo_headers: Vec::new(),
             register_path: Some("/register".into()),
             issuer_path: String::new(),
+            device: Some(DeviceRule::rfc("/device")),
             code_assist_path: None,
             ide_type: String::new(),
             scope: None,
@@ -128,6 +149,7 @@ impl Dialect {
             userinfo_headers: pairs(&row["userinfo_headers"]),
             register_path: path(row, "register_url"),
             issuer_path: path(row, "issuer").unwrap_or_default().trim_end_matches('/').into(),
+            device: device_rule(row),
             code_assist_path: row["code_assist"]["urls"][0].as_str().map(|u| path_and_query(u).0),
             ide_type: row["code_assist"]["ide_type"].as_str().unwrap_or_default().into(),
             scope: row["scopes"]
@@ -139,13 +161,18 @@ impl Dialect {
             token_params: pairs(&row["token_params"]),
             token_body: body_kind(&row["token_body"]),
             revoke_body: body_kind(&row["revoke_body"]),
-            state_in_token_request: row["quirks"]
-                .as_array()
-                .is_some_and(|quirks| quirks.iter().any(|q| q == "state_in_token_request")),
+            state_in_token_request: has_quirk(row, "state_in_token_request"),
             rotates: flavour != Flavour::Google,
             refresh_tokens: true,
             iss_in_callback: row["iss_in_callback"] == true,
         }
+    }
+}
+
+impl DeviceRule {
+    pub fn rfc(path: &str) -> Self {
+        let (path, page_path) = (path.into(), "/activate".into());
+        DeviceRule { path, page_path, pkce: false, openai: None }
     }
 }
 
@@ -193,6 +220,25 @@ fn flavour(row: &Value) -> Flavour {
 
 fn path(row: &Value, key: &str) -> Option<String> {
     row[key].as_str().map(|url| path_and_query(url).0)
+}
+
+fn has_quirk(row: &Value, name: &str) -> bool {
+    row["quirks"].as_array().is_some_and(|quirks| quirks.iter().any(|quirk| quirk == name))
+}
+
+fn device_rule(row: &Value) -> Option<DeviceRule> {
+    let mut rule = DeviceRule::rfc(&path(row, "device_url")?);
+    rule.pkce = has_quirk(row, "pkce_in_device");
+    if let Some(page_path) = path(row, "device_page_url") {
+        rule.page_path = page_path;
+    }
+    if has_quirk(row, "openai_device") {
+        rule.openai = Some(OpenAiDevice {
+            poll_path: path(row, "device_poll_url").expect("the quirk needs device_poll_url"),
+            redirect_path: path(row, "device_redirect_uri").expect("and device_redirect_uri"),
+        });
+    }
+    Some(rule)
 }
 
 fn pairs(object: &Value) -> Vec<(String, String)> {

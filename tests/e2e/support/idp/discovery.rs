@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::device::GRANT_TYPE;
 use super::dialect::ClientAuth;
 use super::encoding::{now_s, random_text};
 use super::http::{Answer, Request};
@@ -41,7 +42,7 @@ fn document(shared: &Shared) -> Value {
         "token_endpoint": url(&dialect.token_path),
         "jwks_uri": url("/jwks"),
         "response_types_supported": ["code"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": ["authorization_code", "refresh_token", GRANT_TYPE],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "code_challenge_methods_supported": ["S256"],
@@ -50,7 +51,9 @@ fn document(shared: &Shared) -> Value {
             ["none", "client_secret_post", "client_secret_basic"],
         "authorization_response_iss_parameter_supported": dialect.iss_in_callback,
     });
+    let device_path = dialect.device.as_ref().filter(|rule| rule.openai.is_none());
     let optional = [
+        ("device_authorization_endpoint", &device_path.map(|rule| rule.path.clone())),
         ("revocation_endpoint", &dialect.revoke_path),
         ("userinfo_endpoint", &dialect.userinfo_path),
         ("registration_endpoint", &dialect.register_path),
@@ -77,7 +80,7 @@ pub fn register(shared: &Shared, request: &Request) -> Result<Answer, Refusal> {
         let text = format!("redirect_uris are {}", asked["redirect_uris"]);
         return Err(Refusal::violation("invalid_redirect_uri", text));
     }
-    checked_list(&asked["grant_types"], &["authorization_code", "refresh_token"])?;
+    checked_list(&asked["grant_types"], &["authorization_code", "refresh_token", GRANT_TYPE])?;
     checked_list(&asked["response_types"], &["code"])?;
     // RFC 7591 section 2: who names no method gets client_secret_basic.
     let method = asked["token_endpoint_auth_method"].as_str().unwrap_or("client_secret_basic");

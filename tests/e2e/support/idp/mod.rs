@@ -7,7 +7,7 @@
 // Not every test binary uses every part of the kit.
 #![allow(dead_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -18,6 +18,8 @@ use serde_json::{Map, Value, json};
 mod authorize;
 mod code_assist;
 mod control;
+mod device;
+mod device_control;
 pub mod dialect;
 mod discovery;
 pub mod encoding;
@@ -33,11 +35,15 @@ mod routes;
 #[cfg(test)]
 mod selftest;
 #[cfg(test)]
+mod selftest_device;
+#[cfg(test)]
 mod selftest_rows;
 mod server;
 mod token;
 
 pub use code_assist::CodeAssist;
+pub use device::{Interval, Shape};
+pub use device_control::Device;
 pub use dialect::Dialect;
 pub use fault::{Fault, Times};
 pub use http::Request;
@@ -72,6 +78,8 @@ struct World {
     code_assist: CodeAssist,
     complaints: Vec<String>,
     counters: BTreeMap<String, usize>,
+    device_shape: Shape,
+    devices: Vec<Device>,
     faults: Faults,
     identity: Identity,
     ledger: Ledger,
@@ -81,6 +89,8 @@ struct World {
     openid_metadata: bool,
     polls_seen: usize,
     requests: Vec<Request>,
+    /// The answers of the next polls, each with the interval it names.
+    slow_downs: VecDeque<Option<u64>>,
 }
 
 impl Shared {
@@ -124,6 +134,8 @@ impl Idp {
             code_assist: CodeAssist::Ready,
             complaints: Vec::new(),
             counters: BTreeMap::new(),
+            device_shape: Shape::default(),
+            devices: Vec::new(),
             faults: Faults::default(),
             identity: Identity { email: "me@example.com".into(), subject: "user-1".into() },
             ledger,
@@ -133,6 +145,7 @@ impl Idp {
             openid_metadata: true,
             polls_seen: 0,
             requests: Vec::new(),
+            slow_downs: VecDeque::new(),
         };
         let shared = Arc::new(Shared {
             origin: format!("http://{address}"),
@@ -163,7 +176,8 @@ impl Idp {
     }
 
     /// Requests seen for a role, or for a path when the name starts with `/`. Beside the roles
-    /// there are `code_reuse` and `refresh_reuse`: grants presented a second time.
+    /// there are `code_reuse`, `device_reuse` and `refresh_reuse`: grants presented a second time;
+    /// and `device_pending`: polls that were answered with "not yet".
     pub fn count(&self, name: &str) -> usize {
         self.shared.world().counters.get(name).copied().unwrap_or(0)
     }

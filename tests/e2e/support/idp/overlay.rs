@@ -4,8 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::dialect::path_and_query;
 
-const URL_KEYS: [&str; 8] = [
+const URL_KEYS: [&str; 11] = [
     "authorize_url",
+    "device_page_url",
+    "device_poll_url",
+    "device_redirect_uri",
     "device_url",
     "issuer",
     "register_url",

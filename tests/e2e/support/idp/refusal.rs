@@ -10,6 +10,8 @@ pub struct Refusal {
     pub status: u16,
     pub code: &'static str,
     pub description: String,
+    /// Beside a `slow_down`: the interval from now on.
+    pub interval_s: Option<u64>,
     /// The client broke the protocol, as opposed to presenting a grant that is no longer good.
     pub is_violation: bool,
 }
@@ -17,15 +19,19 @@ pub struct Refusal {
 impl Refusal {
     pub fn violation(code: &'static str, description: impl Into<String>) -> Self {
         let status = if code == "invalid_client" { 401 } else { 400 };
-        Refusal { status, code, description: description.into(), is_violation: true }
+        Refusal { is_violation: true, ..Refusal::denied(status, code, description) }
     }
 
     pub fn denied(status: u16, code: &'static str, description: impl Into<String>) -> Self {
-        Refusal { status, code, description: description.into(), is_violation: false }
+        let description = description.into();
+        Refusal { status, code, description, interval_s: None, is_violation: false }
     }
 
     pub fn answer(&self) -> Answer {
-        let body = json!({"error": self.code, "error_description": self.description});
+        let mut body = json!({"error": self.code, "error_description": self.description});
+        if let Some(seconds) = self.interval_s {
+            body["interval"] = json!(seconds);
+        }
         let answer = Answer::json(self.status, &body);
         match self.code {
             "invalid_client" => answer.with("WWW-Authenticate", "Basic realm=\"issuer\""),

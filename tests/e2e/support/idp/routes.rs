@@ -1,10 +1,10 @@
 //! Which path is whose, and what every caller but a browser has to send.
 
 use super::Shared;
-use super::code_assist;
 use super::http::{Answer, Request};
 use super::refusal::{Refusal, require};
 use super::{authorize, discovery, identity, revoke, token};
+use super::{code_assist, device};
 
 /// The name an endpoint has in counters and faults.
 pub fn role(shared: &Shared, request: &Request) -> &'static str {
@@ -15,11 +15,15 @@ pub fn role(shared: &Shared, request: &Request) -> &'static str {
         return match request.param("grant_type").as_deref() {
             Some("authorization_code") => "token_exchange",
             Some("refresh_token") => "token_refresh",
+            Some(device::GRANT_TYPE) => "device_poll",
             _ => "token_other",
         };
     }
+    let device = dialect.device.as_ref().and_then(|rule| device::role(rule, path));
     if path == dialect.authorize_path {
         "authorize"
+    } else if let Some(role) = device {
+        role
     } else if is(&dialect.revoke_path) {
         "revoke"
     } else if is(&dialect.userinfo_path) {
@@ -44,6 +48,7 @@ pub fn role(shared: &Shared, request: &Request) -> &'static str {
 pub fn handle(shared: &Shared, request: &Request) -> Answer {
     let result = match request.role.as_str() {
         "authorize" => return authorize::authorize(shared, request),
+        "device_page" => return device::page(request),
         "hosted" => return authorize::hosted_page(shared, request),
         "other" => Err(Refusal::denied(404, "not_found", "no such page")),
         _ => as_program(request).and_then(|()| program(shared, request)),
@@ -62,6 +67,10 @@ fn program(shared: &Shared, request: &Request) -> Result<Answer, Refusal> {
         "code_assist_load" | "code_assist_onboard" | "code_assist_poll" => {
             code_assist::answer(shared, request)
         }
+        "device_poll" if request.path != shared.dialect.token_path => {
+            device::openai_poll(shared, request)
+        }
+        "device_start" => device::start(shared, request),
         "discovery" => discovery::metadata(shared, request),
         "jwks" => Ok(Answer::json(200, &serde_json::json!({"keys": []}))),
         "register" => discovery::register(shared, request),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::fault::Fault;
 use super::http::{self, Answer, Request};
-use super::{authorize, control, routes};
+use super::{authorize, control, device, routes};
 
 pub fn listen(port: u16) -> TcpListener {
     TcpListener::bind(("127.0.0.1", port))
@@ -58,6 +58,9 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         world.requests.push(request.clone());
         world.faults.take(&request.role)
     };
+    if request.role == "device_poll" {
+        device::pace(shared, &request);
+    }
     // A client that went away is no failure of the server.
     let _ = match fault {
         Some(fault) => misbehave(fault, &mut stream, shared, &request),

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::dialect::{BodyKind, ClientAuth, Flavour};
 use super::encoding::{self, Params};
 use super::http::{Answer, Request};
 use super::identity;
 use super::ledger::{Code, RefreshRefusal};
 use super::refusal::{Refusal, require};
+use super::{Shared, World, device};
 
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
@@ -19,6 +19,9 @@ pub fn token(shared: &Shared, request: &Request) -> Result<Answer, Refusal> {
     let client_id = client(shared, request, &params)?;
     match params.text("grant_type") {
         "authorization_code" => exchange(shared, &params, &client_id),
+        device::GRANT_TYPE if has_device_grant(shared) => {
+            device::poll(shared, request, &params, &client_id)
+        }
         "refresh_token" => refresh(shared, &params, &client_id),
         other => {
             let text = format!("grant_type is {other:?}");
@@ -122,23 +125,24 @@ fn exchange(shared: &Shared, params: &Params, client_id: &str) -> Result<Answer,
     }
     checked_exchange(shared, params, client_id, &code)?;
     let family = world.ledger.found_family(client_id, &code.scope, &code.identity);
-    let access_token = identity::new_access_token(shared, &mut world, family);
-    let refresh_token = shared
-        .dialect
-        .refresh_tokens
-        .then(|| identity::new_refresh_token(shared, &mut world, family));
     if let Some(code) = world.ledger.codes.get_mut(name) {
         code.family = Some(family);
     }
-    let answer = identity::token_answer(
-        shared,
-        &world,
-        family,
-        &access_token,
-        refresh_token.as_deref(),
-        code.nonce.as_deref(),
-    );
-    Ok(Answer::json(200, &answer))
+    Ok(tokens(shared, &mut world, family, code.nonce.as_deref()))
+}
+
+/// The first tokens of a sign-in.
+pub fn tokens(shared: &Shared, world: &mut World, family: usize, nonce: Option<&str>) -> Answer {
+    let access = identity::new_access_token(shared, world, family);
+    let wants_refresh = shared.dialect.refresh_tokens;
+    let refresh = wants_refresh.then(|| identity::new_refresh_token(shared, world, family));
+    let answer = identity::token_answer(shared, world, family, &access, refresh.as_deref(), nonce);
+    Answer::json(200, &answer)
+}
+
+/// OpenAI has an endpoint of its own for that.
+fn has_device_grant(shared: &Shared) -> bool {
+    shared.dialect.device.as_ref().is_some_and(|rule| rule.openai.is_none())
 }
 
 fn checked_exchange(
@@ -221,7 +225,7 @@ fn refused_refresh(flavour: Flavour, refusal: RefreshRefusal) -> Result<Answer, 
 }
 
 /// Nothing but these, the client's own and what the row adds; and all of the latter.
-fn only(shared: &Shared, params: &Params, known: &[&str]) -> Result<(), Refusal> {
+pub fn only(shared: &Shared, params: &Params, known: &[&str]) -> Result<(), Refusal> {
     let always = ["grant_type", "client_id", "client_secret"];
     let extra = &shared.dialect.token_params;
     for (name, wanted) in extra {
