@@ -86,6 +86,8 @@ impl AccountId {
 #[derive(Clone, Debug)]
 pub enum Credential {
     ApiKey(Secret),
+    /// A JWT that somebody else issued, with the expiry it claims.
+    Bearer(Secret, Option<Timestamp>),
     Oauth(Tokens),
 }
 
@@ -105,6 +107,7 @@ impl Credential {
     pub fn kind(&self) -> &'static str {
         match self {
             Credential::ApiKey(_) => "api_key",
+            Credential::Bearer(..) => "bearer",
             Credential::Oauth(_) => "oauth",
         }
     }
@@ -113,6 +116,7 @@ impl Credential {
     pub fn secret(&self) -> &Secret {
         match self {
             Credential::ApiKey(key) => key,
+            Credential::Bearer(token, _) => token,
             Credential::Oauth(tokens) => &tokens.access_token,
         }
     }
@@ -120,17 +124,25 @@ impl Credential {
     /// The OAuth tokens, if that is what it is.
     pub fn oauth(&self) -> Option<&Tokens> {
         match self {
-            Credential::ApiKey(_) => None,
+            Credential::ApiKey(_) | Credential::Bearer(..) => None,
             Credential::Oauth(tokens) => Some(tokens),
         }
     }
 
     pub fn token_type(&self) -> Option<&str> {
-        self.oauth().map(|tokens| tokens.token_type.as_str())
+        match self {
+            Credential::ApiKey(_) => None,
+            Credential::Bearer(..) => Some("Bearer"),
+            Credential::Oauth(tokens) => Some(&tokens.token_type),
+        }
     }
 
     pub fn expires_at(&self) -> Option<Timestamp> {
-        self.oauth()?.expires_at
+        match self {
+            Credential::ApiKey(_) => None,
+            Credential::Bearer(_, expires_at) => *expires_at,
+            Credential::Oauth(tokens) => tokens.expires_at,
+        }
     }
 
     pub fn scopes(&self) -> &[String] {

@@ -1,7 +1,7 @@
 use argh::FromArgs;
 use serde_json::{Value, json};
 
-use crate::account::{Account, AccountId, AccountRef, Identity};
+use crate::account::{Account, AccountId, AccountRef, Credential, Identity};
 use crate::commands::{App, Object};
 use crate::error::{Error, Result};
 use crate::flows::{check, environment};
@@ -37,6 +37,9 @@ pub struct Status {
     #[argh(option, arg_name = "seconds")]
     timeout: Option<u64>,
 }
+
+/// A token that cannot be renewed is pointed out a week before it expires.
+const BEARER_WARNING_S: i64 = 7 * 86_400;
 
 /// One line of the table; CLI.md section 10 for the JSON.
 struct Row {
@@ -224,6 +227,12 @@ impl Row {
         self.identity = account.identity.clone();
         self.note = account.attributes.get("note").and_then(Value::as_str).map(str::to_owned);
         self.is_dead = is_dead;
+        if let Credential::Bearer(_, Some(at)) = account.credential
+            && self.note.is_none()
+            && (0..BEARER_WARNING_S).contains(&at.since(now))
+        {
+            self.note = Some("ask for a new one soon: nobody renews it".to_owned());
+        }
         self.state = match (is_dead || account.refused.is_some(), account.is_alive(now)) {
             (true, _) => State::Refused,
             (false, false) => State::Expired,

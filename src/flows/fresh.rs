@@ -72,7 +72,7 @@ fn suffices(account: &Account, need: Need, now: Timestamp) -> bool {
         Need::Usual => account.is_fresh(now),
         Need::Seconds(seconds) => account.is_fresh(now) && lives(account, seconds, now),
         // A key has no successor that could be asked for.
-        Need::Renewed => account.credential.oauth().is_none(),
+        Need::Renewed => matches!(account.credential, Credential::ApiKey(_)),
     }
 }
 
@@ -99,9 +99,15 @@ fn may_refresh(account: &Account) -> Result<()> {
             Some(at) if at <= Timestamp::now() => {
                 format!("the token expired {} and cannot be renewed", at.in_words(Timestamp::now()))
             }
-            _ => "the token cannot be renewed: the sign-in brought no refresh token".to_owned(),
+            _ => "the token cannot be renewed: there is no refresh token".to_owned(),
         };
-        return Err(sign_in(&account.id, why));
+        let error = sign_in(&account.id, why);
+        return Err(match account.credential {
+            Credential::Bearer(..) => {
+                error.or_try(format!("{} --jwt-token -", account.id.login_command()))
+            }
+            Credential::ApiKey(_) | Credential::Oauth(_) => error,
+        });
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Storing a key instead of signing in.
+//! Storing a key or a bearer token instead of signing in.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use serde_json::Map;
 use crate::account::{Account, AccountId, Credential, Identity};
 use crate::error::{Error, Result};
 use crate::flows::keep::SignedIn;
+use crate::protocol::jwt;
 use crate::secret::Secret;
 use crate::store::{Found, Store};
 use crate::time::Timestamp;
@@ -17,7 +18,7 @@ const LOCK_LIMIT: Duration = Duration::from_secs(40);
 
 /// A pasted key without what came along with it: spaces, invisible marks, quotes, `export NAME=`.
 /// Err says in words what is wrong, and never shows the key.
-pub fn clean(pasted: &str) -> Result<Secret> {
+pub fn clean(pasted: &str) -> Result<Credential> {
     let invisible = |c: char| {
         c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
     };
@@ -48,20 +49,40 @@ pub fn clean(pasted: &str) -> Result<Secret> {
     } else if key.contains("://") {
         "that is an address, not a key"
     } else {
-        return Ok(Secret::new(key));
+        return Ok(Credential::ApiKey(Secret::new(key)));
     };
     Err(Error::usage(what))
 }
 
+/// A pasted JWT, with the expiry it claims. It is never verified: keyfob has no key for that.
+pub fn bearer(pasted: &str) -> Result<Credential> {
+    let text: String = pasted.chars().filter(|c| !c.is_whitespace()).collect();
+    let text = text.trim_matches(|c: char| "\"'`".contains(c));
+    let text = text.strip_prefix("Bearer").unwrap_or(text);
+    jwt::check_form(text).map_err(Error::usage)?;
+    let token = Secret::new(text);
+    let expires_at = jwt::expires_at(&token);
+    if expires_at.is_some_and(|at| at <= Timestamp::now()) {
+        let when = expires_at.map_or(String::new(), |at| at.in_words(Timestamp::now()));
+        return Err(Error::failed(format!("this token expired {when}; nothing was stored")));
+    }
+    Ok(Credential::Bearer(token, expires_at))
+}
+
 /// Writes the key as the account's credential; what people noted on an older one stays.
 /// A sign-in of the same name goes only with `replace`: its refresh token would be lost.
-pub fn store(id: AccountId, key: Secret, replace: bool, store: &Store) -> Result<SignedIn> {
+pub fn store(
+    id: AccountId,
+    credential: Credential,
+    replace: bool,
+    store: &Store,
+) -> Result<SignedIn> {
     let mut warnings = Vec::new();
     let now = Timestamp::now();
     store.sweep(now);
     let mut account = Account {
         id,
-        credential: Credential::ApiKey(key),
+        credential,
         identity: Identity::default(),
         client: None,
         issued_by: None,
@@ -76,8 +97,8 @@ pub fn store(id: AccountId, key: Secret, replace: bool, store: &Store) -> Result
     let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
     match store.find_account(&account.id)? {
         Found::Account(old) if old.credential.oauth().is_some() && !replace => {
-            let what = format!("{} is a sign-in; a key would take its place", account.id);
-            let next = format!("{} --api-key-stdin --replace", account.id.login_command());
+            let what = format!("{} is a sign-in; this would take its place", account.id);
+            let next = format!("{} --replace", account.id.login_command());
             return Err(Error::failed(what).or_try(next));
         }
         Found::Account(old) => {
@@ -113,10 +134,10 @@ mod tests {
             "Bearer sk-abc_1234",
             "export X=\"sk-abc_1234\";",
         ] {
-            assert_eq!(clean(pasted).unwrap().expose(), "sk-abc_1234", "{pasted:?}");
+            assert_eq!(clean(pasted).unwrap().secret().expose(), "sk-abc_1234", "{pasted:?}");
         }
         for key in ["abcdef==", "ABCDEFGH234567AB===="] {
-            assert_eq!(clean(key).unwrap().expose(), key, "an encoded key keeps its end");
+            assert_eq!(clean(key).unwrap().secret().expose(), key, "an encoded key keeps its end");
         }
     }
 

@@ -16,7 +16,9 @@ pub fn headers(
     let key_header = row.api.as_ref().and_then(|api| api.key_header.as_deref());
     let (name, value) = match (credential, key_header) {
         (Credential::ApiKey(_), Some(name)) => (name, secret.to_owned()),
-        (Credential::ApiKey(_), None) => ("Authorization", format!("Bearer {secret}")),
+        (Credential::ApiKey(_), None) | (Credential::Bearer(..), _) => {
+            ("Authorization", format!("Bearer {secret}"))
+        }
         (Credential::Oauth(tokens), _) => {
             ("Authorization", format!("{} {secret}", tokens.token_type))
         }

@@ -19,6 +19,28 @@ pub fn claims(token: &Secret) -> Option<Value> {
     serde_json::from_slice(&bytes).ok().filter(Value::is_object)
 }
 
+/// Whether the text has the form of a JWT (RFC 7519 section 3): three parts in base64url, of which the
+/// first two are JSON objects. Err says which part is wrong; nothing is verified, as we have no key.
+pub fn check_form(text: &str) -> Result<(), String> {
+    let parts: Vec<_> = text.split('.').collect();
+    if parts.len() != 3 {
+        return Err(format!("a JWT has three parts between dots, this has {}", parts.len()));
+    }
+    for (name, part) in [("header", parts[0]), ("payload", parts[1])] {
+        let bytes = URL_SAFE_NO_PAD.decode(part.trim_end_matches('='));
+        let bytes = bytes.map_err(|_| format!("the {name} of this JWT is not base64url"))?;
+        let value: Option<Value> = serde_json::from_slice(&bytes).ok();
+        if !value.is_some_and(|value| value.is_object()) {
+            return Err(format!("the {name} of this JWT is no JSON object"));
+        }
+    }
+    let is_base64url = |c: char| c.is_ascii_alphanumeric() || "-_=".contains(c);
+    if !parts[2].chars().all(is_base64url) {
+        return Err("the signature of this JWT is not base64url".to_owned());
+    }
+    Ok(())
+}
+
 /// The `exp` claim, RFC 7519 section 4.1.4.
 pub fn expires_at(token: &Secret) -> Option<Timestamp> {
     let exp = claims(token)?.get("exp")?.as_f64()?;
@@ -40,6 +62,26 @@ mod tests {
         let token = token(r#"{"exp":1798761599,"email":"me@example.com"}"#);
         assert_eq!(claims(&token).unwrap()["email"], "me@example.com");
         assert_eq!(expires_at(&token), Some(Timestamp(1_798_761_599)));
+    }
+
+    #[test]
+    fn the_wrong_part_is_named() {
+        // RFC 7519 section 3.1.
+        let good = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQog\
+                    Imh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        assert_eq!(check_form(good), Ok(()));
+        for (text, word) in [
+            ("", "three parts"),
+            ("e30.e30", "three parts"),
+            ("e30.e30.x.y", "three parts"),
+            ("!.e30.x", "header"),
+            ("e30.!.x", "payload"),
+            ("W10.e30.x", "header"),
+            ("e30.W10.x", "payload"),
+            ("e30.e30.x y", "signature"),
+        ] {
+            assert!(check_form(text).unwrap_err().contains(word), "{text}");
+        }
     }
 
     #[test]

@@ -68,6 +68,10 @@ pub fn parse(id: &AccountId, bytes: &[u8]) -> Result<Account, String> {
             expires_at: disk.expires_at,
             scopes: disk.scopes,
         }),
+        "bearer" => {
+            let token = secret(disk.access_token).ok_or("it holds no token in access_token")?;
+            Credential::Bearer(token, disk.expires_at)
+        }
         "api_key" => {
             Credential::ApiKey(secret(disk.access_token).ok_or("it holds no key in access_token")?)
         }
@@ -107,7 +111,7 @@ pub fn render(account: &Account) -> Result<Vec<u8>, serde_json::Error> {
         access_token: Some(own(account.credential.secret())),
         refresh_token: tokens.and_then(|tokens| tokens.refresh_token.as_ref().map(own)),
         id_token: tokens.and_then(|tokens| tokens.id_token.as_ref().map(own)),
-        token_type: tokens.map(|tokens| tokens.token_type.clone()),
+        token_type: account.credential.token_type().map(str::to_owned),
         expires_at: account.credential.expires_at(),
         scopes: account.credential.scopes().to_vec(),
         identity: account.identity.clone(),

@@ -3,6 +3,7 @@
 //! The issuer measures the pace of the polls and complains of haste.
 
 mod begin;
+mod cancel;
 mod elsewhere;
 mod hostile;
 mod openai;

@@ -2,6 +2,7 @@
 //! once.
 
 mod accounts;
+mod bearer;
 mod contract;
 mod device;
 mod exec;

@@ -55,6 +55,10 @@ pub struct Login {
     #[argh(switch)]
     pub api_key_stdin: bool,
 
+    /// store a JWT that somebody else issued instead of signing in; - reads stdin
+    #[argh(option, arg_name = "token")]
+    pub jwt_token: Option<String>,
+
     /// name the login to finish, as `keyfob pending list` shows it
     #[argh(option, arg_name = "id")]
     pub login_id: Option<String>,
@@ -145,6 +149,7 @@ impl Login {
             ("--auth-code", self.auth_code.is_some()),
             ("--complete", self.complete),
             ("--api-key-stdin", self.api_key_stdin),
+            ("--jwt-token", self.jwt_token.is_some()),
         ];
         let given: Vec<_> =
             ways.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();

@@ -1,6 +1,6 @@
-//! A key instead of a sign-in.
+//! A key or a bearer token instead of a sign-in.
 
-use crate::account::{AccountId, AccountRef};
+use crate::account::{AccountId, AccountRef, Credential};
 use crate::commands::App;
 use crate::commands::login::{Login, tell};
 use crate::error::{Error, Result};
@@ -25,7 +25,24 @@ pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Res
             next: format!("keyfob login {account} --api-key-stdin"),
         });
     };
+    keep(key::clean(&pasted)?, args, account, row, app)
+}
+
+/// Stores a JWT given by a flag or on stdin.
+pub fn bearer(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Result<()> {
+    let given = args.jwt_token.as_deref().unwrap_or_default();
+    let pasted = if given == "-" { prompt::piped("token")? } else { given.to_owned() };
+    keep(key::bearer(&pasted)?, args, account, row, app)
+}
+
+fn keep(
+    credential: Credential,
+    args: &Login,
+    account: &AccountRef,
+    row: &Provider,
+    app: &App,
+) -> Result<()> {
     let name = account.account.clone().unwrap_or("default".to_owned());
     let id = AccountId { provider: row.id.clone(), account: name };
-    tell(&key::store(id, key::clean(&pasted)?, args.replace, &app.store)?, args)
+    tell(&key::store(id, credential, args.replace, &app.store)?, args)
 }

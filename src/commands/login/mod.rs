@@ -41,6 +41,9 @@ pub fn run(args: &Login) -> Result<()> {
         return device::complete(args, &app);
     }
     let (account, row) = meant(args, &app)?;
+    if args.jwt_token.is_some() {
+        return key::bearer(args, &account, row, &app);
+    }
     if way(row, args)? == Way::ApiKey {
         return key::run(args, &account, row, &app);
     }
@@ -311,7 +314,11 @@ fn tell(signed_in: &SignedIn, args: &Login) -> Result<()> {
         return term::print(&object.to_string());
     }
     if account.credential.oauth().is_none() {
-        term::say(&format!("stored the key of {}; {}", account.id, signed_in.path.display()));
+        let what = if expires_at.is_some() { "token" } else { "key" };
+        let until = expires_at
+            .map_or(String::new(), |at| format!(", expires {}", at.in_words(Timestamp::now())));
+        let path = signed_in.path.display();
+        term::say(&format!("stored the {what} of {}{until}; {path}", account.id));
         return Ok(());
     }
     let who = account.identity.name().unwrap_or(&account.id.account);

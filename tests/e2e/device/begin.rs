@@ -188,7 +188,6 @@ fn the_list_of_logins_shows_page_and_code() {
         shown.check(!shown.stdout.contains(&device.device_code), "no device code");
         assert!(!list.to_string().contains(&device.device_code));
     }
-    polling.approved(&demo).ok();
 }
 
 #[test]

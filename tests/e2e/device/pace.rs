@@ -39,7 +39,7 @@ fn the_interval_and_every_change_of_it_is_obeyed_to_the_second() {
         scope.spawn(|| paced(Interval::Number(1), &[None], 1, &[6.0]));
         scope.spawn(|| paced(Interval::Number(1), &[Some(3)], 2, &[3.0; 2]));
         // A smaller value is no slowing down.
-        scope.spawn(|| paced(Interval::Number(2), &[Some(2)], 1, &[7.0]));
+        scope.spawn(|| paced(Interval::Number(1), &[Some(1)], 1, &[6.0]));
         scope.spawn(slowed_down_with_429);
     });
 }

@@ -42,6 +42,7 @@ mod server;
 mod token;
 
 pub use code_assist::CodeAssist;
+#[allow(unused_imports, reason = "the standalone issuer takes them as they are")]
 pub use device::{Interval, Shape};
 pub use device_control::Device;
 pub use dialect::Dialect;
