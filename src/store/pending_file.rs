@@ -3,6 +3,7 @@
 //! A login is claimed by a rename under a lock on its file, so that one process alone spends the code.
 //! The lock dies with its holder: a claim of a dead process belongs to nobody, and can be taken over.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -156,24 +157,32 @@ impl Store {
             return Ok(None);
         }
         let path = self.pending_path(login_id);
-        let bytes = match file::read(&path)? {
-            Some(bytes) => Some(bytes),
-            None => file::read(&claimed_path(&path))?,
-        };
-        Ok(bytes.and_then(|bytes| parse(&bytes)))
+        let claimed = claimed_path(&path);
+        // A claim or release between two looks would hide it, hence more than two.
+        for place in [&path, &claimed, &path, &claimed] {
+            if let Some(bytes) = file::read(place)? {
+                return Ok(parse(&bytes));
+            }
+        }
+        Ok(None)
     }
 
     /// All logins under way that have not expired, oldest first.
     pub fn pending(&self, now: Timestamp) -> Result<Vec<PendingLogin>> {
+        let folder = self.home.join("pending");
+        // Twice, as a name that changes while the folder is read may be missed.
+        let mut names = file_names(&folder)?;
+        names.extend(file_names(&folder)?);
+        let strip = |name: &String| {
+            let id = name.strip_suffix(".json").or_else(|| name.strip_suffix(CLAIMED));
+            id.map(str::to_owned)
+        };
+        let login_ids: BTreeSet<_> = names.iter().filter_map(strip).collect();
         let mut all = Vec::new();
-        for name in file_names(&self.home.join("pending"))? {
-            let login_id = name.strip_suffix(".json").or_else(|| name.strip_suffix(CLAIMED));
-            if let Some(login_id) = login_id {
-                all.extend(self.find_pending(login_id)?.filter(|login| login.expires_at > now));
-            }
+        for login_id in login_ids {
+            all.extend(self.find_pending(&login_id)?.filter(|login| login.expires_at > now));
         }
         all.sort_by_key(|login| login.started_at);
-        all.dedup_by(|a, b| a.login_id == b.login_id);
         Ok(all)
     }
 
