@@ -33,15 +33,9 @@ if [ -x target/static/keyfob ]; then
   keyfobs+=(keyfob-static)
 fi
 
-: >"$work/issuer"
-"${CARGO_TARGET_DIR:-target}/debug/examples/issuer" >"$work/issuer" 2>&1 &
-issuer_pid=$!
-for _ in $(seq 100); do
-  issuer=$(sed -n 's/^listening on //p' "$work/issuer")
-  [ -z "$issuer" ] || break
-  sleep 0.05
-done
-[ "$issuer" ] || { echo "bench: the issuer did not start: $(cat "$work/issuer")" >&2; exit 1; }
+# shellcheck source=scripts/issuer.sh
+. scripts/issuer.sh
+start_issuer "$work/issuer"
 
 in_home() { env -i PATH="$PATH" KEYFOB_HOME="$work/$1" "${@:2}" </dev/null; }
 spawn() { in_home "$1" $tools/spawn "${@:2}"; }

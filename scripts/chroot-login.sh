@@ -24,15 +24,9 @@ elif unshare -r chroot / true 2>/dev/null; then enter=(unshare -r chroot)
 else echo "chroot-login: skipped: needs root"; exit 0; fi
 
 cargo build --quiet --locked --example issuer
-: >"$root/issuer"
-"${CARGO_TARGET_DIR:-target}/debug/examples/issuer" >"$root/issuer" 2>&1 &
-issuer_pid=$!
-for _ in $(seq 100); do
-  issuer=$(sed -n 's/^listening on //p' "$root/issuer")
-  [ -z "$issuer" ] || break
-  sleep 0.05
-done
-[ "$issuer" ] || die "the issuer did not start: $(cat "$root/issuer")"
+# shellcheck source=scripts/issuer.sh
+. scripts/issuer.sh
+start_issuer "$root/issuer"
 
 # in_jail WHAT ARG..: the command must exit 0; stdout is the answer.
 in_jail() {

@@ -2,8 +2,7 @@
 # A whole headless login against the issuer of this repository, told step by step (`make demo`).
 set -eu
 cd "$(dirname "$0")/.."
-keyfob=${KEYFOB:-target/debug/keyfob}
-issuer=target/debug/examples/issuer
+keyfob=${KEYFOB:-${CARGO_TARGET_DIR:-target}/debug/keyfob}
 
 # One stream, so that what keyfob says to the person stands in its place.
 exec 2>&1
@@ -25,14 +24,10 @@ get() { # origin path [header]
   exec 3<&-
 }
 
-: >"$work/issuer.log"
-"$issuer" --lifetime 4 >"$work/issuer.log" &
-issuer_pid=$!
-for _ in $(seq 100); do
-  origin=$(sed -n 's/^listening on //p' "$work/issuer.log")
-  [ -n "$origin" ] && break
-  sleep 0.05
-done
+# shellcheck source=scripts/issuer.sh
+. scripts/issuer.sh
+start_issuer "$work/issuer.log" --lifetime 4
+origin=$issuer
 say "An OAuth issuer is running on this machine; its access tokens live 4 seconds."
 echo "  $origin"
 

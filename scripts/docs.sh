@@ -2,7 +2,7 @@
 # docs/providers.md from `keyfob provider list` (`make docs`).
 set -eu
 cd "$(dirname "$0")/.."
-keyfob=${KEYFOB:-target/debug/keyfob}
+keyfob=${KEYFOB:-${CARGO_TARGET_DIR:-target}/debug/keyfob}
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 export KEYFOB_HOME=$home

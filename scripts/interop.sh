@@ -3,7 +3,7 @@
 # keyfob speaks the protocol and not just our own issuer's dialect of it. Needs node and npm.
 set -eu
 cd "$(dirname "$0")/.."
-keyfob=$PWD/${KEYFOB:-target/debug/keyfob}
+keyfob=$(realpath "${KEYFOB:-${CARGO_TARGET_DIR:-target}/debug/keyfob}")
 modules=target/interop
 mkdir -p "$modules"
 [ -d "$modules/node_modules/oidc-provider" ] && [ -d "$modules/node_modules/oauth2-mock-server" ] ||

@@ -2,29 +2,21 @@
 
 use std::time::Duration;
 
-use crate::account::{AccountRef, OauthClient};
 use crate::commands::App;
 use crate::commands::login::finish::{amend, check_provider, only_pending};
-use crate::commands::login::{Login, complete_with, pending_json, show_extras, tell};
+use crate::commands::login::{Login, Ready, complete_with, pending_json, show_extras, tell};
 use crate::error::{Error, Result};
 use crate::flows::device::{self, Wish};
 use crate::pending::{Begun, PendingLogin};
-use crate::provider::Provider;
 use crate::term::{self, opener};
 use crate::time::Timestamp;
 
 /// Begins one; prints and ends, or shows and polls.
-pub fn begin(
-    args: &Login,
-    account: AccountRef,
-    provider: Provider,
-    client: OauthClient,
-    app: &App,
-) -> Result<()> {
+pub fn begin(args: &Login, ready: Ready, app: &App) -> Result<()> {
     let wish = Wish {
-        account,
-        provider,
-        client,
+        account: ready.account,
+        provider: ready.row,
+        client: ready.client,
         expect: args.expect.clone(),
         replace: args.replace,
         verify: !args.no_verify,

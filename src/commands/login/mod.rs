@@ -47,12 +47,12 @@ pub fn run(args: &Login) -> Result<()> {
     if way(row, args)? == Way::ApiKey {
         return key::run(args, &account, row, &app);
     }
-    let (row, client) = prepare(row, args, &app)?;
-    match way(&row, args)? {
-        Way::ApiKey => key::run(args, &account, &row, &app),
-        Way::Browser if args.print_auth_url => begin_and_print(args, account, row, client, &app),
-        Way::Browser => begin_and_wait(args, account, row, client, &app),
-        Way::Device => device::begin(args, account, row, client, &app),
+    let ready = prepare(account, row, args, &app)?;
+    match way(&ready.row, args)? {
+        Way::ApiKey => key::run(args, &ready.account, &ready.row, &app),
+        Way::Browser if args.print_auth_url => begin_and_print(args, ready, &app),
+        Way::Browser => begin_and_wait(args, ready, &app),
+        Way::Device => device::begin(args, ready, &app),
     }
 }
 
@@ -80,16 +80,10 @@ fn way(row: &Provider, args: &Login) -> Result<Way> {
 
 // ---- begin
 
-fn begin_and_print(
-    args: &Login,
-    account: AccountRef,
-    row: Provider,
-    client: OauthClient,
-    app: &App,
-) -> Result<()> {
-    let chosen = redirect::promise(&row, args.redirect_asked(true));
+fn begin_and_print(args: &Login, ready: Ready, app: &App) -> Result<()> {
+    let chosen = redirect::promise(&ready.row, args.redirect_asked(true));
     let page = chosen.page;
-    let pending = login::begin(wish(args, account, row, client, &chosen), &app.store)?;
+    let pending = login::begin(wish(args, ready, &chosen), &app.store)?;
     show_extras(&pending.auth_url, args);
     if args.json {
         return term::print(&pending_json(&pending, page).to_string());
@@ -139,13 +133,19 @@ fn meant<'a>(args: &Login, app: &'a App) -> Result<(AccountRef, &'a Provider)> {
     Ok((account.to_string().parse().map_err(Error::usage)?, row))
 }
 
-/// With which client, endpoints and scopes: what must be settled before a URL is shown.
-fn prepare(row: &Provider, args: &Login, app: &App) -> Result<(Provider, OauthClient)> {
+/// All that is settled before a URL is shown: who, and with which endpoints, scopes and client.
+struct Ready {
+    account: AccountRef,
+    row: Provider,
+    client: OauthClient,
+}
+
+fn prepare(account: AccountRef, row: &Provider, args: &Login, app: &App) -> Result<Ready> {
     terms::accept(row, args, app)?;
     let client = own_client::find(row, args, app)?;
     let mut row = discover::complete(row, &app.client)?.into_owned();
     row.scopes = args.scopes_of(&row)?;
-    Ok((row, client))
+    Ok(Ready { account, row, client })
 }
 
 fn choose_provider(args: &Login, app: &App) -> Result<AccountRef> {
@@ -163,17 +163,11 @@ fn choose_provider(args: &Login, app: &App) -> Result<AccountRef> {
     name.parse().map_err(Error::usage)
 }
 
-fn wish(
-    args: &Login,
-    account: AccountRef,
-    provider: Provider,
-    client: OauthClient,
-    chosen: &Chosen,
-) -> Wish {
+fn wish(args: &Login, ready: Ready, chosen: &Chosen) -> Wish {
     Wish {
-        account,
-        provider,
-        client,
+        account: ready.account,
+        provider: ready.row,
+        client: ready.client,
         redirect_uri: chosen.uri.clone(),
         login_hint: args.login_hint.clone(),
         prompt: args.prompt.clone(),
@@ -186,16 +180,10 @@ fn wish(
 
 // ---- begin and wait
 
-fn begin_and_wait(
-    args: &Login,
-    account: AccountRef,
-    row: Provider,
-    client: OauthClient,
-    app: &App,
-) -> Result<()> {
+fn begin_and_wait(args: &Login, ready: Ready, app: &App) -> Result<()> {
     let opener = if args.no_browser { Err(String::new()) } else { opener::find() };
-    let chosen = redirect::listen(&row, args.redirect_asked(opener.is_err()));
-    let pending = login::begin(wish(args, account, row, client, &chosen), &app.store)?;
+    let chosen = redirect::listen(&ready.row, args.redirect_asked(opener.is_err()));
+    let pending = login::begin(wish(args, ready, &chosen), &app.store)?;
     if let Err(why) = &opener
         && !why.is_empty()
     {
