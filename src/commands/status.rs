@@ -177,7 +177,7 @@ fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
         None => None,
     };
     let mut rows = Vec::new();
-    for (provider, _) in app.providers.all()? {
+    for (provider, _) in app.providers.readable()? {
         if wanted.as_ref().is_some_and(|wanted| *wanted != provider.id) {
             continue;
         }
@@ -213,7 +213,7 @@ fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
 /// Whether a sign-in row's variable belongs to another row, one that takes keys.
 fn has_key_row(row: &Provider, variable: &str, app: &App) -> Result<bool> {
     let takes_keys = |row: &Provider| row.ways.contains(&Way::ApiKey);
-    let mut others = app.providers.all()?.iter().map(|(other, _)| other);
+    let mut others = app.providers.readable()?.iter().map(|(other, _)| other);
     Ok(!takes_keys(row)
         && others.any(|other| takes_keys(other) && other.env.iter().any(|name| name == variable)))
 }

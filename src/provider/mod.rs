@@ -314,22 +314,22 @@ fn wrong_row(id: &str, row: &Value) -> Error {
 impl Provider {
     /// A row with nothing but its name, to be filled by flags or by discovery.
     pub fn named(id: &str) -> Result<Provider> {
-        Provider::from_value(id, Value::Object(Map::new()))
+        let row = json!({});
+        Provider::from_value(id, &row).ok_or_else(|| wrong_row(id, &row))
     }
 
-    /// A row out of JSON. The error names the key that is wrong, and never its value.
-    fn from_value(id: &str, mut row: Value) -> Result<Provider> {
-        row["id"] = Value::from(id);
-        let Ok(mut row) = serde_json::from_value::<Provider>(row.clone()) else {
-            return Err(wrong_row(id, &row));
-        };
+    /// A row out of JSON; None when a key is not of the type it has to be.
+    fn from_value(id: &str, row: &Value) -> Option<Provider> {
+        let mut row = row.clone();
+        row.as_object_mut()?.insert("id".to_owned(), Value::from(id));
+        let mut row: Provider = serde_json::from_value(row).ok()?;
         if row.ways.is_empty() {
             row.ways = row.ways_by_endpoint();
         }
         if row.scopes.is_empty() && row.issuer.is_some() {
             row.scopes = oidc_scopes();
         }
-        Ok(row)
+        Some(row)
     }
 
     /// The ways in that the row's endpoints allow; an issuer may have any.

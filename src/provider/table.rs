@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::provider::{Provider, keys};
+use crate::provider::{Provider, keys, wrong_row};
 
 const BUILT_IN: &str = include_str!("../providers.json");
 
@@ -22,7 +22,7 @@ pub enum Origin {
 /// Nothing is parsed before the first question.
 pub struct Providers {
     overlay: Box<dyn Fn() -> Result<Map<String, Value>>>,
-    rows: OnceCell<Vec<(Provider, Origin)>>,
+    table: OnceCell<Table>,
     warn: fn(&str),
 }
 
@@ -32,25 +32,40 @@ impl Providers {
         overlay: impl Fn() -> Result<Map<String, Value>> + 'static,
         warn: fn(&str),
     ) -> Providers {
-        Providers { overlay: Box::new(overlay), rows: OnceCell::new(), warn }
+        Providers { overlay: Box::new(overlay), table: OnceCell::new(), warn }
     }
 
-    /// Every row, sorted by id.
-    pub fn all(&self) -> Result<&[(Provider, Origin)]> {
-        if let Some(rows) = self.rows.get() {
-            return Ok(rows);
+    fn table(&self) -> Result<&Table> {
+        if let Some(table) = self.table.get() {
+            return Ok(table);
         }
-        let rows = assemble((self.overlay)()?, self.warn)?;
-        Ok(self.rows.get_or_init(|| rows))
+        let table = assemble((self.overlay)()?, self.warn)?;
+        Ok(self.table.get_or_init(|| table))
     }
 
-    /// By id, else by alias.
+    /// Every row that can be read, sorted by id.
+    pub fn readable(&self) -> Result<&[(Provider, Origin)]> {
+        Ok(&self.table()?.rows)
+    }
+
+    /// Every row, sorted by id; one that cannot be read is an error.
+    pub fn all(&self) -> Result<&[(Provider, Origin)]> {
+        let table = self.table()?;
+        match table.wrong.first() {
+            Some((id, row)) => Err(wrong_row(id, row)),
+            None => Ok(&table.rows),
+        }
+    }
+
+    /// By id, else by alias. A row that cannot be read is an error for its own provider alone.
     pub fn find(&self, name: &str) -> Result<Option<&Provider>> {
-        let rows = self.all()?;
-        let by_id = rows.iter().find(|(row, _)| row.id == name);
-        let found =
-            by_id.or_else(|| rows.iter().find(|(r, _)| r.aliases.iter().any(|a| a == name)));
-        Ok(found.map(|(row, _)| row))
+        let table = self.table()?;
+        if let Some((id, row)) = table.wrong.iter().find(|(id, _)| id == name) {
+            return Err(wrong_row(id, row));
+        }
+        let mut rows = table.rows.iter().map(|(row, _)| row);
+        let by_id = rows.clone().find(|row| row.id == name);
+        Ok(by_id.or_else(|| rows.find(|row| row.aliases.iter().any(|alias| alias == name))))
     }
 
     /// Like `find`; an unknown name is an error that shows the way to the list.
@@ -75,22 +90,37 @@ pub fn is_built_in(name: &str) -> bool {
     built_in().is_ok_and(|rows| rows.iter().any(names))
 }
 
-fn assemble(mut overlay: Map<String, Value>, warn: fn(&str)) -> Result<Vec<(Provider, Origin)>> {
-    let mut rows = Vec::new();
+/// The rows as read, and those that cannot be: one slip in config.json must not lock every account.
+struct Table {
+    rows: Vec<(Provider, Origin)>,
+    wrong: Vec<(String, Value)>,
+}
+
+impl Table {
+    fn add(&mut self, id: String, row: Value, origin: Origin) {
+        match Provider::from_value(&id, &row) {
+            Some(row) => self.rows.push((row, origin)),
+            None => self.wrong.push((id, row)),
+        }
+    }
+}
+
+fn assemble(mut overlay: Map<String, Value>, warn: fn(&str)) -> Result<Table> {
+    let mut table = Table { rows: Vec::new(), wrong: Vec::new() };
     for mut row in built_in()? {
         let id = row["id"].as_str().unwrap_or_default().to_owned();
         if let Some(changes) = overlay.remove(&id) {
             warn_of_unknown_keys(&id, &changes, warn);
             merge(&mut row, changes);
         }
-        rows.push((Provider::from_value(&id, row)?, Origin::BuiltIn));
+        table.add(id, row, Origin::BuiltIn);
     }
     for (id, row) in overlay {
         warn_of_unknown_keys(&id, &row, warn);
-        rows.push((Provider::from_value(&id, row)?, Origin::Config));
+        table.add(id, row, Origin::Config);
     }
-    rows.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
-    Ok(rows)
+    table.rows.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+    Ok(table)
 }
 
 fn warn_of_unknown_keys(id: &str, row: &Value, warn: fn(&str)) {
@@ -127,7 +157,9 @@ mod tests {
 
     #[test]
     fn built_in_rows_are_sound() {
-        let rows = assemble(Map::new(), |text| panic!("{text}")).expect("rows parse");
+        let table = assemble(Map::new(), |text| panic!("{text}")).expect("rows parse");
+        assert!(table.wrong.is_empty(), "every row can be read");
+        let rows = table.rows;
         for row in built_in().unwrap() {
             warn_of_unknown_keys("built-in", &row, |text| panic!("{text}"));
         }
@@ -188,6 +220,15 @@ mod tests {
         let providers = table(json!({"mine": {"issuer": "https://id.example"}}));
         assert_eq!(providers.get("mine").unwrap().redirect.host, "127.0.0.1");
         assert_eq!(providers.get("nobody").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_wrong_row_is_the_trouble_of_its_provider_alone() {
+        let providers = table(json!({"mine": {"token_url": 7}, "claude": {"scopes": "all"}}));
+        assert!(providers.get("mine").is_err() && providers.get("claude").is_err());
+        assert_eq!(providers.get("chatgpt").unwrap().id, "openai");
+        assert!(providers.all().is_err());
+        assert!(providers.readable().unwrap().iter().all(|(row, _)| row.id != "claude"));
     }
 
     #[test]

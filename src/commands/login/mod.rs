@@ -153,7 +153,7 @@ fn choose_provider(args: &Login, app: &App) -> Result<AccountRef> {
         let what = "which provider?".to_owned();
         return Err(Error::PromptNeeded { what, next: "keyfob login PROVIDER".to_owned() });
     }
-    let rows = app.providers.all()?;
+    let rows = app.providers.readable()?;
     for (at, (row, _)) in rows.iter().enumerate() {
         term::say(&format!("{:3}  {:14} {}", at + 1, row.id, row.title));
     }

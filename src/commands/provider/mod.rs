@@ -100,7 +100,7 @@ fn list(args: &List) -> Result<()> {
 fn show(args: &Show) -> Result<()> {
     let app = App::new(None)?;
     let name = app.providers.get(&args.name)?.id.clone();
-    let mut rows = app.providers.all()?.iter();
+    let mut rows = app.providers.readable()?.iter();
     let Some((row, origin)) = rows.find(|(row, _)| row.id == name) else { return Ok(()) };
     let value = row_json(row, *origin)?;
     if args.json {

@@ -147,6 +147,21 @@ fn a_value_of_the_wrong_type_is_named() {
     }
 }
 
+#[test]
+fn a_wrong_row_locks_no_other_provider() {
+    let desk = Desk::new();
+    desk.discover("--client-id demo-client").run().ok();
+    let mut config = desk.sandbox.read_config();
+    config["providers"]["other"] = json!({"ways": ["telepathy"]});
+    desk.sandbox.write_config(&config);
+    desk.sandbox.write_oauth("mine", "me@example.com", &desk.idp.grant(), -5);
+    desk.cmd("token mine").run().ok();
+    assert_eq!(desk.idp.count("token_refresh"), 1);
+    desk.cmd("status").run().ok();
+    desk.cmd("provider show claude").run().ok();
+    desk.cmd("token other").run().code(1).stderr_has("providers.other.ways");
+}
+
 /// A secret put where it does not belong is not repeated on the terminal.
 #[test]
 fn a_secret_in_the_wrong_place_is_not_shown() {
