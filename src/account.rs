@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::credential::{Credential, Minted};
 use crate::secret::Secret;
 use crate::text;
 use crate::time::Timestamp;
@@ -82,93 +83,6 @@ impl AccountId {
     }
 }
 
-/// What can be used.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    ApiKey(Secret),
-    /// A JWT that somebody else issued, with the expiry it claims.
-    Bearer(Secret, Option<Timestamp>),
-    Oauth(Tokens),
-}
-
-/// The OAuth credential; a field that the answer left out is None.
-#[derive(Clone, Debug)]
-pub struct Tokens {
-    pub access_token: Secret,
-    pub refresh_token: Option<Secret>,
-    pub id_token: Option<Secret>,
-    pub token_type: String,
-    pub expires_at: Option<Timestamp>,
-    pub scopes: Vec<String>,
-}
-
-impl Credential {
-    /// The `kind` of CLI.md section 4.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Credential::ApiKey(_) => "api_key",
-            Credential::Bearer(..) => "bearer",
-            Credential::Oauth(_) => "oauth",
-        }
-    }
-
-    /// The secret that `token` prints.
-    pub fn secret(&self) -> &Secret {
-        match self {
-            Credential::ApiKey(key) => key,
-            Credential::Bearer(token, _) => token,
-            Credential::Oauth(tokens) => &tokens.access_token,
-        }
-    }
-
-    /// The OAuth tokens, if that is what it is.
-    pub fn oauth(&self) -> Option<&Tokens> {
-        match self {
-            Credential::ApiKey(_) | Credential::Bearer(..) => None,
-            Credential::Oauth(tokens) => Some(tokens),
-        }
-    }
-
-    pub fn token_type(&self) -> Option<&str> {
-        match self {
-            Credential::ApiKey(_) => None,
-            Credential::Bearer(..) => Some("Bearer"),
-            Credential::Oauth(tokens) => Some(&tokens.token_type),
-        }
-    }
-
-    pub fn expires_at(&self) -> Option<Timestamp> {
-        match self {
-            Credential::ApiKey(_) => None,
-            Credential::Bearer(_, expires_at) => *expires_at,
-            Credential::Oauth(tokens) => tokens.expires_at,
-        }
-    }
-
-    pub fn scopes(&self) -> &[String] {
-        self.oauth().map_or(&[], |tokens| &tokens.scopes)
-    }
-
-    pub fn can_refresh(&self) -> bool {
-        self.oauth().is_some_and(|tokens| tokens.refresh_token.is_some())
-    }
-}
-
-impl Tokens {
-    /// Takes over from the old tokens what a refresh answer left out (RFC 6749 section 6).
-    pub fn keep_missing(&mut self, old: &Tokens) {
-        if self.refresh_token.is_none() {
-            self.refresh_token.clone_from(&old.refresh_token);
-        }
-        if self.id_token.is_none() {
-            self.id_token.clone_from(&old.id_token);
-        }
-        if self.scopes.is_empty() {
-            self.scopes.clone_from(&old.scopes);
-        }
-    }
-}
-
 /// Who signed in, as far as the provider told. Text from outside, already harmless.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Identity {
@@ -218,6 +132,8 @@ pub struct Refusal {
 pub struct Account {
     pub id: AccountId,
     pub credential: Credential,
+    /// What the credential buys for the API, where the row has a second token.
+    pub api_token: Option<Minted>,
     pub identity: Identity,
     pub client: Option<OauthClient>,
     /// Origin of the token endpoint: a refresh token never travels to another one.
@@ -234,10 +150,66 @@ pub struct Account {
 }
 
 impl Account {
+    /// An account of nobody yet, with nothing but its credential.
+    pub fn new(id: AccountId, credential: Credential, now: Timestamp) -> Account {
+        Account {
+            id,
+            credential,
+            api_token: None,
+            identity: Identity::default(),
+            client: None,
+            issued_by: None,
+            login_ids: Vec::new(),
+            created_at: now,
+            refreshed_at: now,
+            refused: None,
+            attributes: Map::new(),
+            extra: Map::new(),
+            unknown: Map::new(),
+        }
+    }
+
+    /// The secret that is handed out: the second token where there is one.
+    pub fn secret(&self) -> &Secret {
+        self.api_token.as_ref().map_or(self.credential.secret(), |minted| &minted.token)
+    }
+
+    /// When the handed-out secret ends: the first of both tokens to go.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let second = self.api_token.as_ref().and_then(|minted| minted.expires_at);
+        [self.credential.expires_at(), second].into_iter().flatten().min()
+    }
+
+    /// Whether a new secret can be had without the person.
+    pub fn can_refresh(&self) -> bool {
+        self.credential.can_refresh() || self.api_token.is_some()
+    }
+
+    /// The address of the installation it belongs to, where the provider has many.
+    pub fn instance(&self) -> Option<&str> {
+        self.extra.get("instance")?.as_str()
+    }
+
+    /// A text among the provider's facts.
+    pub fn fact(&self, key: &str) -> Option<&str> {
+        self.extra.get(key)?.as_str()
+    }
+
+    /// The account as if it had no second token.
+    pub fn without_api_token(mut self) -> Account {
+        self.api_token = None;
+        self
+    }
+
     /// Whether the secret may be handed out without asking the provider: more than 60 s,
     /// or a tenth of its lifetime if that is less, remains (CLI.md section 4).
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        let Some(expires_at) = self.credential.expires_at() else { return true };
+        let second = self.api_token.as_ref().and_then(|minted| minted.expires_at);
+        self.is_good_until(self.credential.expires_at(), now) && self.is_good_until(second, now)
+    }
+
+    fn is_good_until(&self, expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+        let Some(expires_at) = expires_at else { return true };
         let lifetime_s = expires_at.since(self.refreshed_at).max(0);
         // Written in the future: the clock was put back since, so it proves nothing.
         let clock_is_sane = self.refreshed_at.since(now) < 300;
@@ -246,13 +218,14 @@ impl Account {
 
     /// Whether the secret has not expired by the clock.
     pub fn is_alive(&self, now: Timestamp) -> bool {
-        self.credential.expires_at().is_none_or(|at| at > now)
+        self.expires_at().is_none_or(|at| at > now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::Tokens;
 
     fn account(lifetime_s: i64, age_s: i64) -> (Account, Timestamp) {
         let made = Timestamp(1_000_000);
@@ -264,20 +237,8 @@ mod tests {
             expires_at: Some(made.plus(lifetime_s)),
             scopes: Vec::new(),
         };
-        let account = Account {
-            id: AccountId { provider: "p".to_owned(), account: "a".to_owned() },
-            credential: Credential::Oauth(tokens),
-            identity: Identity::default(),
-            client: None,
-            issued_by: None,
-            login_ids: Vec::new(),
-            created_at: made,
-            refreshed_at: made,
-            refused: None,
-            attributes: Map::new(),
-            extra: Map::new(),
-            unknown: Map::new(),
-        };
+        let id = AccountId { provider: "p".to_owned(), account: "a".to_owned() };
+        let account = Account::new(id, Credential::Oauth(tokens), made);
         (account, made.plus(age_s))
     }
 

@@ -3,6 +3,7 @@
 
 mod account;
 mod commands;
+mod credential;
 mod endpoint;
 mod error;
 mod flows;

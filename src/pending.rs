@@ -36,6 +36,10 @@ pub enum Begun {
         verifier: Secret,
         redirect_uri: String,
     },
+    /// An instance sends its session to the redirect, and nothing that says which login it ends.
+    Cookie {
+        redirect_uri: String,
+    },
     Device {
         device_code: Secret,
         user_code: String,
@@ -59,7 +63,7 @@ impl PendingLogin {
     /// What a person types on the page of a device login.
     pub fn user_code(&self) -> Option<&str> {
         match &self.begun {
-            Begun::Browser { .. } => None,
+            Begun::Browser { .. } | Begun::Cookie { .. } => None,
             Begun::Device { user_code, .. } => Some(user_code),
         }
     }
@@ -67,7 +71,9 @@ impl PendingLogin {
     /// Where the browser of a browser login ends.
     pub fn redirect_uri(&self) -> Option<&str> {
         match &self.begun {
-            Begun::Browser { redirect_uri, .. } => Some(redirect_uri),
+            Begun::Browser { redirect_uri, .. } | Begun::Cookie { redirect_uri } => {
+                Some(redirect_uri)
+            }
             Begun::Device { .. } => None,
         }
     }
@@ -76,7 +82,7 @@ impl PendingLogin {
     pub fn state(&self) -> Option<&Secret> {
         match &self.begun {
             Begun::Browser { state, .. } => Some(state),
-            Begun::Device { .. } => None,
+            Begun::Cookie { .. } | Begun::Device { .. } => None,
         }
     }
 }

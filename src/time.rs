@@ -35,6 +35,18 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that RFC 9110, 5.6.7 lets a server send, also
+    /// with the dashes of old cookies.
+    pub fn parse_http(text: &str) -> Option<Timestamp> {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (_, rest) = text.split_once(", ")?;
+        let words: Vec<&str> = rest.split([' ', '-']).collect();
+        let [day, month, year, time, "GMT"] = words[..] else { return None };
+        let month = MONTHS.iter().position(|name| *name == month)? + 1;
+        Timestamp::parse(&format!("{year}-{month:02}-{day}T{time}Z"))
+    }
+
     /// Reads RFC 3339 with `Z` or an offset; fractions of a second are dropped.
     pub fn parse(text: &str) -> Option<Timestamp> {
         let bytes = text.as_bytes();

@@ -75,12 +75,13 @@ fn check(rule: &str, is_exempt: impl Fn(&Source) -> bool, find: impl Fn(&Source)
 fn rank(folder: &str) -> usize {
     match folder {
         "endpoint" | "error" | "log" | "qr" | "secret" | "text" | "time" => 0,
-        "account" | "provider" => 1,
-        "pending" => 2,
-        "net" | "protocol" | "store" | "term" => 3,
-        "flows" => 4,
-        "commands" => 5,
-        "main" => 6,
+        "credential" => 1,
+        "account" | "provider" => 2,
+        "pending" => 3,
+        "net" | "protocol" | "store" | "term" => 4,
+        "flows" => 5,
+        "commands" => 6,
+        "main" => 7,
         other => panic!("src/{other} has no rank yet: give it one here and in DESIGN 3.1"),
     }
 }

@@ -5,11 +5,11 @@ use std::process::Command;
 use argh::FromArgs;
 
 use crate::account::AccountRef;
-use crate::commands::{App, nobody};
+use crate::commands::App;
+use crate::commands::hand_out::Asked;
 use crate::error::{Error, Result};
 use crate::flows::environment::{self, Variable};
-use crate::flows::fresh::{self, Need};
-use crate::{term, text};
+use crate::text;
 
 /// Runs a command with the variables that the providers' own tools read.
 #[derive(FromArgs)]
@@ -58,16 +58,12 @@ pub fn run(args: &Exec, tail: &[OsString]) -> Result<()> {
 }
 
 fn variables(account: &AccountRef, app: &App) -> Result<Vec<Variable>> {
-    let Some(id) = app.account(account)? else {
-        let row = app.providers.get(&account.provider)?;
-        let found = environment::key(row)?.ok_or_else(|| nobody(account))?;
-        return Ok(vec![Variable { name: found.name, value: found.key }]);
-    };
-    let fresh = fresh::credential(&id, Need::Usual, &app.tools())?;
-    if let Some(warning) = &fresh.warning {
-        term::warn(warning);
+    let found = app.hand_out(&Asked::of(account))?;
+    if let Some(name) = found.variable {
+        return Ok(vec![Variable { name, value: found.account.secret().clone() }]);
     }
-    Ok(environment::variables(&fresh.account, app.providers.get(&id.provider)?))
+    let row = found.row(app)?;
+    Ok(environment::variables(&found.account, &row))
 }
 
 /// The command in place of this process, so that signals and the status are its own. Comes back

@@ -2,6 +2,7 @@
 //! the JSON shape, and `run`.
 
 mod exec;
+mod hand_out;
 mod login;
 mod logout;
 mod pending;

@@ -70,7 +70,7 @@ fn row(login: &PendingLogin) -> Value {
         "provider": login.account.provider,
         "account": login.account.account,
         "kind": match login.begun {
-            Begun::Browser { .. } => "browser",
+            Begun::Browser { .. } | Begun::Cookie { .. } => "browser",
             Begun::Device { .. } => "device",
         },
         "auth_url": login.auth_url,

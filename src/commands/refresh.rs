@@ -43,7 +43,7 @@ pub fn run(args: &Refresh) -> Result<()> {
     for id in accounts {
         match fresh::credential(&id, Need::Renewed, &app.tools()) {
             Ok(fresh) => {
-                let expires_at = fresh.account.credential.expires_at();
+                let expires_at = fresh.account.expires_at();
                 say_refreshed(&id, expires_at, args.json);
                 refreshed.push(json!({
                     "provider": id.provider, "account": id.account, "expires_at": expires_at,

@@ -1,8 +1,9 @@
 use argh::FromArgs;
 use serde_json::{Value, json};
 
-use crate::account::{Account, AccountId, AccountRef, Credential, Identity};
+use crate::account::{Account, AccountId, AccountRef, Identity};
 use crate::commands::{App, Object};
+use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::{check, environment};
 use crate::provider::{Provider, Way};
@@ -222,8 +223,8 @@ impl Row {
     fn fill(&mut self, account: &Account, is_dead: bool) {
         let now = Timestamp::now();
         self.kind = account.credential.kind();
-        self.expires_at = account.credential.expires_at();
-        self.can_refresh = account.credential.can_refresh() && account.refused.is_none();
+        self.expires_at = account.expires_at();
+        self.can_refresh = account.can_refresh() && account.refused.is_none();
         self.identity = account.identity.clone();
         self.note = account.attributes.get("note").and_then(Value::as_str).map(str::to_owned);
         self.is_dead = is_dead;

@@ -1,13 +1,14 @@
 use argh::FromArgs;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
-use crate::account::{Account, AccountRef, Credential};
-use crate::commands::{App, Object, nobody};
+use crate::account::AccountRef;
+use crate::commands::hand_out::{Asked, HandOut};
+use crate::commands::{App, Object};
+use crate::credential::Credential;
 use crate::error::Result;
-use crate::flows::environment::{self, Found};
-use crate::flows::fresh::{self, Need};
+use crate::flows::fresh::{Layer, Need};
 use crate::protocol::attach;
-use crate::provider::{Provider, Way};
+use crate::provider::Way;
 use crate::term;
 
 /// Prints the usable secret of an account, alone on stdout; refreshes it first if
@@ -31,6 +32,10 @@ pub struct Token {
     #[argh(option, arg_name = "seconds")]
     min_ttl: Option<u32>,
 
+    /// the sign-in's own token where the API takes a second one (copilot: GitHub's)
+    #[argh(switch)]
+    base: bool,
+
     /// print one JSON object with the token, its expiry and the headers to send
     #[argh(switch)]
     json: bool,
@@ -42,50 +47,31 @@ pub struct Token {
 
 pub fn run(args: &Token) -> Result<()> {
     let app = App::new(args.timeout)?;
-    let Some(id) = app.account(&args.account)? else {
-        let row = app.providers.get(&args.account.provider)?;
-        let found = environment::key(row)?.ok_or_else(|| nobody(&args.account))?;
-        return if args.json { print_key(row, found) } else { term::print(found.key.expose()) };
-    };
     let need = args.min_ttl.map_or(Need::Usual, |seconds| Need::Seconds(i64::from(seconds)));
-    let fresh = fresh::credential(&id, need, &app.tools())?;
-    if let Some(warning) = &fresh.warning {
-        term::warn(warning);
-    }
-    if args.json {
-        return print_json(&fresh.account, &app);
-    }
-    term::print(fresh.account.credential.secret().expose())
-}
-
-fn print_json(account: &Account, app: &App) -> Result<()> {
-    let row = app.providers.get(&account.id.provider)?;
-    let credential = &account.credential;
-    let object = Object::new()
-        .with("provider", account.id.provider.as_str())
-        .with("account", account.id.account.as_str())
-        .with("kind", credential.kind())
-        .with("token_type", json!(credential.token_type()))
-        .with("token", credential.secret().expose())
-        .with("expires_at", json!(credential.expires_at()))
-        .with("api_base", json!(row.api.as_ref().map(|api| &api.base)))
-        .with("headers", attach::headers(credential, &account.extra, row));
-    term::print(&object.to_string())
+    let layer = if args.base { Layer::Base } else { Layer::Api };
+    let found = app.hand_out(&Asked { need, layer, ..Asked::of(&args.account) })?;
+    if args.json { print_json(&found, &app) } else { term::print(found.account.secret().expose()) }
 }
 
 /// The base and headers of a row without the way are for its tokens, not for keys.
-fn print_key(row: &Provider, found: Found) -> Result<()> {
-    let key = Credential::ApiKey(found.key);
-    let api = row.api.as_ref().filter(|_| row.ways.contains(&Way::ApiKey));
-    let headers = api.map(|_| attach::headers(&key, &Map::new(), row)).unwrap_or_default();
+fn print_json(found: &HandOut, app: &App) -> Result<()> {
+    let account = &found.account;
+    let row = found.row(app)?;
+    let is_foreign_key =
+        matches!(account.credential, Credential::ApiKey(_)) && !row.ways.contains(&Way::ApiKey);
+    let (base, headers) = if is_foreign_key {
+        (None, Map::new())
+    } else {
+        (attach::api_base(account, &row), attach::headers(account, &row))
+    };
     let object = Object::new()
-        .with("provider", row.id.as_str())
-        .with("account", Value::Null)
-        .with("kind", key.kind())
-        .with("token_type", Value::Null)
-        .with("token", key.secret().expose())
-        .with("expires_at", Value::Null)
-        .with("api_base", json!(api.map(|api| &api.base)))
+        .with("provider", account.id.provider.as_str())
+        .with("account", json!(found.is_stored.then_some(account.id.account.as_str())))
+        .with("kind", account.credential.kind())
+        .with("token_type", json!(account.credential.token_type()))
+        .with("token", account.secret().expose())
+        .with("expires_at", json!(account.expires_at()))
+        .with("api_base", json!(base))
         .with("headers", headers);
     term::print(&object.to_string())
 }

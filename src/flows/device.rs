@@ -159,7 +159,7 @@ pub fn complete(
 fn due_ms(login: &PendingLogin) -> Result<i64> {
     match login.begun {
         Begun::Device { due_ms, .. } => Ok(due_ms),
-        Begun::Browser { .. } => {
+        Begun::Browser { .. } | Begun::Cookie { .. } => {
             let what = "this is a sign-in in a browser: finish it with the address it ends on";
             Err(Error::usage(what).or_try("keyfob login --callback-url -"))
         }
@@ -261,7 +261,7 @@ fn poll(login: &PendingLogin, client: &Client) -> Result<Poll> {
 
 fn approval(login: &PendingLogin) -> Option<&(Secret, Secret)> {
     match &login.begun {
-        Begun::Browser { .. } => None,
+        Begun::Browser { .. } | Begun::Cookie { .. } => None,
         Begun::Device { approved, .. } => approved.as_ref(),
     }
 }

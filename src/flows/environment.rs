@@ -1,10 +1,13 @@
 //! The variables a provider's own tools read.
 
 use crate::account::Account;
+use crate::credential::Credential;
 use crate::error::{Error, Result};
+use crate::protocol::{attach, jwt};
 use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::text;
+use crate::time::Timestamp;
 
 /// A key found in the environment, and the variable it stands in.
 pub struct Found {
@@ -29,6 +32,32 @@ pub fn key(row: &Provider) -> Result<Option<Found>> {
     Ok(None)
 }
 
+/// The value of the first of the variables that is set.
+pub fn first_set(names: &[String]) -> Option<String> {
+    names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+/// The JWT in the row's variable (`jwt_env`). One that is no JWT, or has expired, is an error that
+/// names the variable.
+pub fn jwt(row: &Provider) -> Result<Option<(String, Credential)>> {
+    let Some(name) = &row.jwt_env else { return Ok(None) };
+    let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let token = value.to_string_lossy();
+    let token = token.trim();
+    jwt::check_form(token).map_err(|why| Error::failed(format!("{name}: {why}")))?;
+    let token = Secret::new(token);
+    let expires_at = jwt::expires_at(&token);
+    let now = Timestamp::now();
+    if let Some(at) = expires_at.filter(|at| *at <= now) {
+        let why = format!("the token in {name} expired {}", at.in_words(now));
+        let next = format!("export {name}=… with a new token");
+        return Err(Error::SignIn { account: row.id.clone(), why, next });
+    }
+    Ok(Some((name.clone(), Credential::Bearer(token, expires_at))))
+}
+
 /// A variable for a child process.
 pub struct Variable {
     pub name: String,
@@ -40,13 +69,22 @@ pub struct Variable {
 pub fn variables(account: &Account, row: &Provider) -> Vec<Variable> {
     if row.exports.is_empty() {
         let name = format!("{}_ACCESS_TOKEN", text::variable_name(&row.id));
-        return vec![Variable { name, value: account.credential.secret().clone() }];
+        return vec![Variable { name, value: account.secret().clone() }];
     }
     let fill = |(name, template): (&String, &String)| {
         let value = match template.strip_prefix('=') {
             None => Secret::new(template.as_str()),
-            Some("token") => account.credential.secret().clone(),
-            Some("api_base") => Secret::new(row.api.as_ref()?.base.as_str()),
+            Some("token") => account.secret().clone(),
+            Some("base") => account.credential.secret().clone(),
+            // The secret, if it is of the kind that the variable is for.
+            Some(kind @ ("api_key" | "entra")) => {
+                (account.credential.kind() == kind).then(|| account.secret().clone())?
+            }
+            Some("jwt") => {
+                let is_jwt = matches!(account.credential, Credential::Bearer(..));
+                is_jwt.then(|| account.secret().clone())?
+            }
+            Some("api_base") => Secret::new(attach::api_base(account, row)?),
             Some(fact) => Secret::new(account.extra.get(fact)?.as_str()?),
         };
         Some(Variable { name: name.clone(), value })

@@ -5,6 +5,7 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::keep::{self, SignedIn};
 use crate::flows::login::check_room;
+use crate::flows::session;
 use crate::net::client::Client;
 use crate::pending::{Begun, PendingLogin};
 use crate::protocol::callback::{Callback, Outcome};
@@ -130,6 +131,7 @@ pub fn finish_claimed(
             let asked = Exchange { code: &code, redirect_uri, verifier, state };
             exchange(&claimed.login, &asked, client, store)
         }
+        Begun::Cookie { .. } => return session::finish(claimed, &code, client, store),
         Begun::Device { .. } => {
             let what = "this is a device sign-in; it takes no callback";
             let account = text::shell_word(&claimed.login.account.to_string());
@@ -178,7 +180,7 @@ pub fn refused(account: &AccountRef, error: OauthError) -> Error {
 }
 
 /// The code was not spent for certain, so the same callback is worth another try.
-fn still_open(error: Error) -> Error {
+pub fn still_open(error: Error) -> Error {
     match error {
         error @ (Error::Temporary { .. } | Error::Unreadable { .. }) => {
             error.or_try("keyfob login --callback-url -")

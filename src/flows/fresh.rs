@@ -6,14 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::account::{Account, AccountId, Credential, OauthClient, Refusal, Tokens};
-use crate::endpoint;
+use crate::account::{Account, AccountId};
+use crate::credential::Credential;
 use crate::error::{Error, Result};
-use crate::flows::discover;
+use crate::flows::renew;
 use crate::net::client::Client;
-use crate::protocol::request;
-use crate::protocol::token::{self, Answer};
-use crate::provider::{Provider, Providers};
+use crate::provider::Providers;
 use crate::store::{AccountLock, Store};
 use crate::text;
 use crate::time::{Timestamp, duration_in_words};
@@ -44,47 +42,75 @@ pub struct Tools<'a> {
     pub lock_limit: Duration,
 }
 
-/// The account's credential, renewed if it has to be. A fresh one costs one file read.
+/// Which of two tokens is meant, where the row has a second one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The one the API takes.
+    Api,
+    /// The first one, which buys the other.
+    Base,
+}
+
+impl Layer {
+    /// The account as this layer sees it.
+    fn of(self, account: Account) -> Account {
+        match self {
+            Layer::Api => account,
+            Layer::Base => account.without_api_token(),
+        }
+    }
+}
+
+/// The account's credential, renewed if it has to be.
 pub fn credential(id: &AccountId, need: Need, tools: &Tools) -> Result<Fresh> {
     let first_seen = tools.store.read_account(id)?.ok_or_else(|| nobody(id))?;
+    layer(Layer::Api, first_seen, need, tools)
+}
+
+/// The same of one layer of an account just read; if it is fresh, nothing else is read.
+pub fn layer(layer: Layer, first_seen: Account, need: Need, tools: &Tools) -> Result<Fresh> {
+    let id = &first_seen.id.clone();
+    let first_seen = layer.of(first_seen);
     if suffices(&first_seen, need, Timestamp::now()) {
         return Ok(Fresh { account: first_seen, warning: None });
     }
     let row = tools.providers.get(&id.provider)?;
-    let lock = match may_refresh(&first_seen).and_then(|()| lock(&first_seen, need, tools)) {
+    let lock = match may_refresh(&first_seen).and_then(|()| lock(&first_seen, need, layer, tools)) {
         Ok(Locked::Ours(lock)) => lock,
         Ok(Locked::NotNeeded(account)) => return handed_out(*account, need, None),
         Err(error) => return instead_of(error, first_seen, need),
     };
-    let stored = tools.store.read_account(id)?.ok_or_else(|| nobody(id))?;
+    let whole = tools.store.read_account(id)?.ok_or_else(|| nobody(id))?;
+    let stored = layer.of(whole.clone());
     if suffices(&stored, need, Timestamp::now()) || was_renewed(&stored, &first_seen) {
         return handed_out(stored, need, None);
     }
-    match may_refresh(&stored).and_then(|()| renew(&stored, row, tools, &lock)) {
-        Ok(account) => handed_out(account, need, None),
+    match may_refresh(&stored).and_then(|()| renew::renew(&whole, need, row, tools, &lock)) {
+        Ok(account) => handed_out(layer.of(account), need, None),
         Err(error) => instead_of(error, stored, need),
     }
 }
 
 /// Whether nothing has to be done for this need.
-fn suffices(account: &Account, need: Need, now: Timestamp) -> bool {
+pub fn suffices(account: &Account, need: Need, now: Timestamp) -> bool {
     match need {
         Need::Usual => account.is_fresh(now),
         Need::Seconds(seconds) => account.is_fresh(now) && lives(account, seconds, now),
         // A key has no successor that could be asked for.
-        Need::Renewed => matches!(account.credential, Credential::ApiKey(_)),
+        Need::Renewed => {
+            matches!(account.credential, Credential::ApiKey(_)) && !account.can_refresh()
+        }
     }
 }
 
 fn lives(account: &Account, seconds: i64, now: Timestamp) -> bool {
-    account.credential.expires_at().is_none_or(|at| at.since(now) >= seconds)
+    account.expires_at().is_none_or(|at| at.since(now) >= seconds)
 }
 
 /// Somebody renewed it since this command first looked: asking again would only spend another
 /// token, so what they got is handed out, however short its life.
 fn was_renewed(account: &Account, first_seen: &Account) -> bool {
-    account.credential.secret() != first_seen.credential.secret()
-        && account.is_alive(Timestamp::now())
+    account.secret() != first_seen.secret() && account.is_alive(Timestamp::now())
 }
 
 /// No request is made that cannot succeed.
@@ -94,8 +120,8 @@ fn may_refresh(account: &Account) -> Result<()> {
         let why = format!("the sign-in was refused {when} ({})", text::harmless(&refusal.code, 80));
         return Err(sign_in(&account.id, why));
     }
-    if !account.credential.can_refresh() {
-        let why = match account.credential.expires_at() {
+    if !account.can_refresh() {
+        let why = match account.expires_at() {
             Some(at) if at <= Timestamp::now() => {
                 format!("the token expired {} and cannot be renewed", at.in_words(Timestamp::now()))
             }
@@ -106,17 +132,10 @@ fn may_refresh(account: &Account) -> Result<()> {
             Credential::Bearer(..) => {
                 error.or_try(format!("{} --jwt-token -", account.id.login_command()))
             }
-            Credential::ApiKey(_) | Credential::Oauth(_) => error,
+            _ => error,
         });
     }
     Ok(())
-}
-
-/// Whether the row's token endpoint is the one that issued the tokens. Files written by hand say
-/// nothing about it.
-pub fn is_issued_by(account: &Account, row: &Provider) -> bool {
-    account.issued_by.is_none()
-        || account.issued_by == row.token_url.as_deref().and_then(endpoint::origin)
 }
 
 enum Locked {
@@ -125,14 +144,14 @@ enum Locked {
     NotNeeded(Box<Account>),
 }
 
-fn lock(first_seen: &Account, need: Need, tools: &Tools) -> Result<Locked> {
+fn lock(first_seen: &Account, need: Need, layer: Layer, tools: &Tools) -> Result<Locked> {
     let id = &first_seen.id;
     let deadline = Instant::now() + tools.lock_limit;
     loop {
         if let Some(lock) = tools.store.try_lock(id)? {
             return Ok(Locked::Ours(lock));
         }
-        if let Some(account) = tools.store.read_account(id)?
+        if let Some(account) = tools.store.read_account(id)?.map(|account| layer.of(account))
             && (suffices(&account, need, Timestamp::now()) || was_renewed(&account, first_seen))
         {
             return Ok(Locked::NotNeeded(Box::new(account)));
@@ -141,112 +160,6 @@ fn lock(first_seen: &Account, need: Need, tools: &Tools) -> Result<Locked> {
             return Err(tools.store.lock_timeout(id, tools.lock_limit));
         }
         std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// One request. Space on the disk is taken first, so that a full or read-only disk is found
-/// before the refresh token is spent.
-fn renew(old: &Account, row: &Provider, tools: &Tools, _lock: &AccountLock) -> Result<Account> {
-    let Some(old_tokens) = old.credential.oauth() else {
-        return Err(Error::failed(format!("{}: there is nothing to renew", old.id)));
-    };
-    let Some(refresh_token) = &old_tokens.refresh_token else {
-        return Err(sign_in(&old.id, "there is no refresh token".to_owned()));
-    };
-    let row = &*discover::complete(row, tools.client)?;
-    if !is_issued_by(old, row) {
-        let why = "it was issued by another server than the one the provider's row names now";
-        return Err(sign_in(&old.id, why.to_owned()));
-    }
-    let client = client_of(old, row, tools.store)?;
-    let asking = token::refresh(row, &client, refresh_token)?;
-    let space = tools.store.reserve_account(&old.id)?;
-    let reply = tools.client.send(asking)?;
-    let now = Timestamp::now();
-    let basic = request::basic(&client);
-    let mut sent = vec![refresh_token, &basic];
-    sent.extend(&client.secret);
-    match token::parse(reply.status, &reply.content_type, &reply.body, &sent, now) {
-        Answer::Granted(mut granted) => {
-            granted.tokens.keep_missing(old_tokens);
-            let mut account = old.clone();
-            account.credential = Credential::Oauth(granted.tokens);
-            account.refreshed_at = now;
-            account.refused = None;
-            tools.store.write_account(&account, space)?;
-            Ok(account)
-        }
-        Answer::Refused(error) => {
-            let is_final = error.kills_the_grant(&row.refusals)
-                || (reply.status == 401 && row.refresh_401_is_final);
-            drop(space);
-            if is_final {
-                return note_refusal(old, old_tokens, &error.code, tools.store, now);
-            }
-            let why = format!("the refresh was refused: {} ({})", error.description, error.code);
-            Err(sign_in(&old.id, why))
-        }
-        Answer::TryLater(why) => Err(Error::Temporary {
-            what: format!("{}: the provider could not refresh just now ({why})", old.id),
-            retry_after_s: reply.retry_after_s,
-            next: None,
-        }),
-        // A 401 with a page or nothing in it, where the row says that any 401 is a no.
-        Answer::Unreadable(_) if reply.status == 401 && row.refresh_401_is_final => {
-            drop(space);
-            note_refusal(old, old_tokens, "unauthorized", tools.store, now)
-        }
-        Answer::Unreadable(what) => {
-            let from = row.token_url.as_deref().and_then(endpoint::origin).unwrap_or_default();
-            Err(Error::unreadable(from, what))
-        }
-    }
-}
-
-/// The client the login was made with. The row's secret counts while its client is the same one,
-/// as it may have been changed since.
-pub fn client_of(account: &Account, row: &Provider, store: &Store) -> Result<OauthClient> {
-    let own = account.client.clone();
-    let row_id = row.client_id.as_ref();
-    if own.as_ref().is_none_or(|own| Some(&own.id) == row_id) {
-        let kept = own.as_ref().and_then(|own| own.secret.clone());
-        let secret = match row.published_secret().or(kept) {
-            Some(secret) => Some(secret),
-            None => store.config()?.client_secret(&row.id),
-        };
-        if let Some(id) = row_id.cloned().or(own.map(|own| own.id)) {
-            return Ok(OauthClient { id, secret });
-        }
-    } else if let Some(own) = own {
-        return Ok(own);
-    }
-    Err(Error::failed(format!("provider {} has no client_id", row.id)))
-}
-
-/// A definite no is kept beside the credential, unless the file has changed meanwhile.
-fn note_refusal(
-    old: &Account,
-    old_tokens: &Tokens,
-    code: &str,
-    store: &Store,
-    now: Timestamp,
-) -> Result<Account> {
-    let current = store.read_account(&old.id)?.ok_or_else(|| nobody(&old.id))?;
-    if current.credential.oauth().and_then(|tokens| tokens.refresh_token.as_ref())
-        != old_tokens.refresh_token.as_ref()
-    {
-        // Somebody signed in again while we asked.
-        return Ok(current);
-    }
-    let mut refused = current.clone();
-    refused.refused = Some(Refusal { code: code.to_owned(), at: now });
-    let noted =
-        store.reserve_account(&old.id).and_then(|space| store.write_account(&refused, space));
-    let why = format!("the refresh was refused for good ({code})");
-    match noted {
-        Ok(_) => Err(sign_in(&old.id, why)),
-        // The person has to sign in either way; the next call will ask the provider again.
-        Err(error) => Err(sign_in(&old.id, format!("{why}; {error}"))),
     }
 }
 
@@ -271,7 +184,7 @@ fn handed_out(account: Account, need: Need, warning: Option<String>) -> Result<F
     if let Need::Seconds(seconds) = need
         && !lives(&account, seconds, now)
     {
-        let left = account.credential.expires_at().map_or(0, |at| at.since(now).max(0));
+        let left = account.expires_at().map_or(0, |at| at.since(now).max(0));
         return Err(Error::temporary(format!(
             "{}: the provider gives no longer than {} more, {} were asked for",
             account.id,
@@ -282,10 +195,10 @@ fn handed_out(account: Account, need: Need, warning: Option<String>) -> Result<F
     Ok(Fresh { account, warning })
 }
 
-fn nobody(id: &AccountId) -> Error {
+pub fn nobody(id: &AccountId) -> Error {
     sign_in(id, "nobody is signed in".to_owned())
 }
 
-fn sign_in(id: &AccountId, why: String) -> Error {
+pub fn sign_in(id: &AccountId, why: String) -> Error {
     Error::SignIn { account: id.to_string(), why, next: id.login_command() }
 }

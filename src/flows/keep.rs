@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::account::{Account, AccountId, Credential, Identity, Tokens};
+use crate::account::{Account, AccountId, Identity};
+use crate::credential::{Credential, Minted, Tokens};
 use crate::endpoint;
 use crate::error::{Error, Result};
-use crate::flows::project;
+use crate::flows::{api_token, project};
 use crate::net::client::Client;
 use crate::pending::PendingLogin;
 use crate::protocol::identity;
 use crate::protocol::token::Granted;
-use crate::provider::Provider;
+use crate::provider::{self, Provider};
 use crate::store::{Found, Reservation, Store};
 use crate::text;
 use crate::time::Timestamp;
@@ -43,12 +44,12 @@ pub fn keep(
     let mut warnings = Vec::new();
     let (who, extra) = identify(login, &granted, client, &mut warnings);
     check_expected(login, &who)?;
-    let name = login.account.account.clone();
-    let name = name.or_else(|| who.name().map(text::short_name)).unwrap_or("default".to_owned());
+    let name = login.account.account.clone().unwrap_or_else(|| account_name(login, &who));
     let id = AccountId { provider: login.account.provider.clone(), account: name };
     let account = new_account(login, id, granted.tokens, who, extra);
     let account = write(account, login.replace, space, store, &mut warnings)?;
     let account = add_project(account, login, client, store, &mut warnings)?;
+    let account = add_api_token(account, login, client, store, &mut warnings)?;
     let path = store.account_path(&account.id);
     Ok(SignedIn { account, path, warnings, elsewhere: false })
 }
@@ -82,7 +83,7 @@ fn ask_userinfo(row: &Provider, tokens: &Tokens, client: &Client) -> Result<Valu
     serde_json::from_str(reply.body.expose()).map_err(|_| Error::failed("the answer is no JSON"))
 }
 
-fn check_expected(login: &PendingLogin, who: &Identity) -> Result<()> {
+pub fn check_expected(login: &PendingLogin, who: &Identity) -> Result<()> {
     let Some(expected) = &login.expect else { return Ok(()) };
     let is = |known: &Option<String>| {
         known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(expected))
@@ -94,6 +95,15 @@ fn check_expected(login: &PendingLogin, who: &Identity) -> Result<()> {
     let account = text::shell_word(&login.account.to_string());
     Err(Error::failed(format!("{came} signed in, not {expected}; nothing was stored"))
         .or_try(format!("keyfob login {account} --prompt select_account")))
+}
+
+/// The person's name; people at an instance of their own may have the same name elsewhere.
+fn account_name(login: &PendingLogin, who: &Identity) -> String {
+    let name = who.name().map_or("default".to_owned(), text::short_name);
+    match login.provider.instance.as_ref().and_then(|instance| instance.address.as_deref()) {
+        Some(address) => format!("{name}@{}", provider::name_of(address)),
+        None => name,
+    }
 }
 
 fn new_account(
@@ -108,24 +118,22 @@ fn new_account(
         // RFC 6749 section 5.1: no scope in the answer means the scope that was asked for.
         tokens.scopes.clone_from(&login.provider.scopes);
     }
-    Account {
-        id,
-        credential: Credential::Oauth(tokens),
-        identity,
-        client: Some(login.client()),
-        issued_by: login.provider.token_url.as_deref().and_then(endpoint::origin),
-        login_ids: vec![login.login_id.clone()],
-        created_at: now,
-        refreshed_at: now,
-        refused: None,
-        attributes: Map::new(),
-        extra,
-        unknown: Map::new(),
+    let row = &login.provider;
+    let mut account = Account::new(id, Credential::Oauth(tokens), now);
+    account.api_token = row.api_token.is_some().then(Minted::none);
+    account.identity = identity;
+    account.client = Some(login.client());
+    account.issued_by = row.token_url.as_deref().and_then(endpoint::origin);
+    account.login_ids = vec![login.login_id.clone()];
+    account.extra = extra;
+    if let Some(address) = row.instance.as_ref().and_then(|instance| instance.address.as_deref()) {
+        account.extra.insert("instance".to_owned(), Value::from(address));
     }
+    account
 }
 
 /// Takes the place of an older login of the same person; what people noted on it stays.
-fn write(
+pub fn write(
     mut account: Account,
     may_replace: bool,
     space: Reservation,
@@ -196,4 +204,36 @@ fn add_project(
         Err(error) => warnings.push(format!("no project yet: {error}")),
     }
     Ok(account)
+}
+
+/// The second token, where the API takes no other. The login is on disk before this asks.
+fn add_api_token(
+    account: Account,
+    login: &PendingLogin,
+    client: &Client,
+    store: &Store,
+    warnings: &mut Vec<String>,
+) -> Result<Account> {
+    let row = &login.provider;
+    let Some(bought) = &row.api_token else { return Ok(account) };
+    let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
+    match api_token::fetch(&account, bought, row, client, store) {
+        Ok(account) => Ok(account),
+        Err(error) => {
+            warnings.push(error.to_string());
+            Ok(account)
+        }
+    }
+}
+
+/// Adds one of the provider's facts to an account that is on disk already.
+pub fn set_fact(signed_in: &mut SignedIn, key: &str, value: &str, store: &Store) -> Result<()> {
+    let _lock = store.lock_account(&signed_in.account.id, LOCK_LIMIT)?;
+    let space = store.reserve_account(&signed_in.account.id)?;
+    if let Some(current) = store.read_account(&signed_in.account.id)? {
+        signed_in.account = current;
+    }
+    signed_in.account.extra.insert(key.to_owned(), Value::from(value));
+    store.write_account(&signed_in.account, space)?;
+    Ok(())
 }

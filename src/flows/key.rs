@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
-use crate::account::{Account, AccountId, Credential, Identity};
+use crate::account::{Account, AccountId};
+use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::keep::SignedIn;
 use crate::protocol::jwt;
@@ -69,31 +70,20 @@ pub fn bearer(pasted: &str) -> Result<Credential> {
     Ok(Credential::Bearer(token, expires_at))
 }
 
-/// Writes the key as the account's credential; what people noted on an older one stays.
+/// Writes the key as the account's credential, with the provider's facts of it; what people noted on an older one stays.
 /// A sign-in of the same name goes only with `replace`: its refresh token would be lost.
 pub fn store(
     id: AccountId,
     credential: Credential,
+    extra: Map<String, Value>,
     replace: bool,
     store: &Store,
 ) -> Result<SignedIn> {
     let mut warnings = Vec::new();
     let now = Timestamp::now();
     store.sweep(now);
-    let mut account = Account {
-        id,
-        credential,
-        identity: Identity::default(),
-        client: None,
-        issued_by: None,
-        login_ids: Vec::new(),
-        created_at: now,
-        refreshed_at: now,
-        refused: None,
-        attributes: Map::new(),
-        extra: Map::new(),
-        unknown: Map::new(),
-    };
+    let mut account = Account::new(id, credential, now);
+    account.extra = extra;
     let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
     match store.find_account(&account.id)? {
         Found::Account(old) if old.credential.oauth().is_some() && !replace => {

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use crate::account::{AccountId, AccountRef, OauthClient};
 use crate::endpoint;
 use crate::error::{Error, Result};
-use crate::flows::finish;
 use crate::flows::keep::SignedIn;
+use crate::flows::{finish, session};
 use crate::net::client::Client;
 use crate::net::loopback::{self, Heard, Listener, Rules, Source};
 use crate::net::page;
 use crate::pending::{Begun, PendingLogin};
-use crate::protocol::authorize;
 use crate::protocol::callback::{self, Callback};
 use crate::protocol::pkce;
-use crate::provider::{Provider, Shows};
+use crate::protocol::{self, authorize};
+use crate::provider::{Provider, Shows, Way};
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -45,6 +45,9 @@ pub fn begin(wish: Wish, store: &Store) -> Result<PendingLogin> {
     let now = Timestamp::now();
     store.sweep(now);
     check_room(&wish.account, store)?;
+    if wish.provider.ways.contains(&Way::Cookie) {
+        return session::begin(wish, now, store);
+    }
     // Found before the person goes to the browser, not after.
     let token_url = wish.provider.need(&wish.provider.token_url, "token_url")?;
     endpoint::check("the token endpoint", token_url)?;
@@ -101,7 +104,8 @@ pub fn check_room(account: &AccountRef, store: &Store) -> Result<()> {
 /// Where a waiting login can hear of its end.
 pub struct Ears<'a> {
     pub listener: Option<Listener>,
-    pub with_paste: bool,
+    /// The next pasted line, if there is one.
+    pub paste: &'a dyn Fn() -> Option<String>,
     /// The provider's page shows a code without its state, so a bare code may be pasted.
     pub page: Option<Shows>,
     pub limit: Duration,
@@ -124,7 +128,7 @@ pub fn wait(
         tick: ears.tick,
         tell: ears.tell,
     };
-    match loopback::wait(ears.listener.as_ref(), ears.with_paste, deadline, &rules) {
+    match loopback::wait(ears.listener.as_ref(), ears.paste, deadline, &rules) {
         Heard::Callback(callback, browser) => {
             let outcome = finish_here(pending, callback, deadline, client, store);
             match &outcome {
@@ -160,6 +164,10 @@ fn judge(
     source: Source,
     text: &str,
 ) -> std::result::Result<Callback, String> {
+    if let Begun::Cookie { .. } = pending.begun {
+        let callback = protocol::session::parse_callback(text);
+        return callback.ok_or_else(|| "this holds no session; copy the whole address".to_owned());
+    }
     let parsed = match (source, page) {
         (Source::Paste, Some(Shows::Code)) => callback::parse_code(text),
         (Source::Paste | Source::Loopback, _) => callback::parse(text),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::account::{Account, AccountId};
 use crate::error::{Error, Result};
-use crate::flows::{discover, fresh};
+use crate::flows::{discover, renew};
 use crate::net::client::Client;
 use crate::protocol::revoke;
 use crate::provider::Providers;
@@ -62,11 +62,11 @@ fn revoke(
         return Ok((None, Some("its provider is unknown now, so nothing was revoked".to_owned())));
     };
     let row = &*discover::complete(row, client)?;
-    if !fresh::is_issued_by(account, row) {
+    if !renew::is_issued_by(account, row) {
         let warning = "it was issued by another server than the row names now: nothing was revoked";
         return Ok((None, Some(warning.to_owned())));
     }
-    let oauth_client = fresh::client_of(account, row, store)?;
+    let oauth_client = renew::client_of(account, row, store)?;
     let Some(request) = revoke::request(row, &oauth_client, tokens)? else {
         let page = row.revoke_page.as_deref();
         let page = page.map_or(String::new(), |page| format!("; end it by hand at {page}"));

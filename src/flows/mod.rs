@@ -1,9 +1,11 @@
 //! The order of things: each file is one flow, read from top to bottom.
 //! Flows draw the time and randomness, and turn what `protocol` understood into what to do next.
 
+pub mod api_token;
 pub mod check;
 pub mod device;
 pub mod discover;
+pub mod entra;
 pub mod environment;
 pub mod finish;
 pub mod fresh;
@@ -13,3 +15,7 @@ pub mod login;
 pub mod logout;
 pub mod project;
 pub mod redirect;
+pub mod renew;
+pub mod service_account;
+pub mod session;
+pub mod tool;

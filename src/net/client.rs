@@ -30,6 +30,8 @@ pub struct Reply {
     pub status: u16,
     pub content_type: String,
     pub retry_after_s: Option<u64>,
+    /// The `Set-Cookie` headers.
+    pub set_cookies: Vec<Secret>,
     pub body: Secret,
     pub too_long: bool,
 }
@@ -154,10 +156,13 @@ fn reply(response: Response<ureq::Body>) -> std::result::Result<Reply, ureq::Err
     let too_long = bytes.len() as u64 > BODY_LIMIT_BYTES;
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let media_type = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next());
+    let cookies = parts.headers.get_all(header::SET_COOKIE).iter();
+    let cookies = cookies.filter_map(|value| value.to_str().ok());
     Ok(Reply {
         status: parts.status.as_u16(),
         content_type: media_type.unwrap_or_default().trim().to_ascii_lowercase(),
         retry_after_s: retry_after_s(&parts.headers),
+        set_cookies: cookies.map(Secret::new).collect(),
         body: Secret::new(String::from_utf8_lossy(&bytes)),
         too_long,
     })
@@ -171,18 +176,9 @@ fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
     if !wait.is_empty() && wait.bytes().all(|b| b.is_ascii_digit()) {
         return wait.parse().ok();
     }
-    let distance_s = http_date(wait)?.since(http_date(text(header::DATE)?)?);
+    let date = Timestamp::parse_http(text(header::DATE)?)?;
+    let distance_s = Timestamp::parse_http(wait)?.since(date);
     Some(u64::try_from(distance_s).unwrap_or(0))
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that RFC 9110, 5.6.7 lets a server send.
-fn http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let words: Vec<&str> = text.split(' ').collect();
-    let [_, day, month, year, time, "GMT"] = words[..] else { return None };
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    Timestamp::parse(&format!("{year}-{month:02}-{day}T{time}Z"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Waiting for a person: whichever comes first of a callback on the loopback, a pasted line,
 //! the login being finished elsewhere, or the end of patience.
 
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,6 @@ const TARGET_LIMIT_BYTES: usize = 16 * 1024;
 /// A pasted address may arrive as several lines; they are read as one after this silence.
 const PASTE_PAUSE: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(200);
-const LINE_LIMIT_BYTES: u64 = 64 * 1024;
 /// More lines than any wrapped address has: what goes on longer is no paste.
 const PASTE_LIMIT_LINES: usize = 100;
 /// Readers wait for their turn, so that a flood on one side is no flood of memory.
@@ -115,17 +114,17 @@ enum Event {
     /// tiny_http gave the port up, as it does when descriptors run out.
     Lost,
     Request(Request),
-    Line(String),
 }
 
-/// Waits until `deadline`. `with_paste` reads stdin; its end ends only the pasting.
+/// Waits until `deadline`. `paste` gives the next pasted line, if there is one; its end ends only the
+/// pasting.
 pub fn wait<T>(
     listener: Option<&Listener>,
-    with_paste: bool,
+    paste: &dyn Fn() -> Option<String>,
     deadline: Instant,
     rules: &Rules<T>,
 ) -> Heard<T> {
-    let events = listen(listener, with_paste);
+    let events = listen(listener);
     let mut pasted: Vec<String> = Vec::new();
     let mut last_line = Instant::now();
     let mut last_tick = None;
@@ -142,6 +141,13 @@ pub fn wait<T>(
         if (rules.is_over)() {
             return Heard::Over;
         }
+        while let Some(line) = paste() {
+            last_line = Instant::now();
+            pasted.push(line);
+            if pasted.len() > PASTE_LIMIT_LINES {
+                pasted.clear();
+            }
+        }
         match events.recv_timeout(POLL.min(remaining)) {
             Ok(Event::Request(request)) => match consider(request, rules) {
                 Some((callback, browser)) => return Heard::Callback(callback, browser),
@@ -150,15 +156,8 @@ pub fn wait<T>(
             Ok(Event::Lost) => {
                 (rules.tell)("the callback port was lost; paste the address, or start again");
             }
-            Ok(Event::Line(line)) => {
-                pasted.push(line);
-                last_line = Instant::now();
-                if pasted.len() > PASTE_LIMIT_LINES {
-                    pasted.clear();
-                }
-            }
             Err(RecvTimeoutError::Timeout) => {}
-            // Both sources are gone: only another process can finish the login now.
+            // No listener: a paste or another process can still finish the login.
             Err(RecvTimeoutError::Disconnected) => thread::sleep(POLL.min(remaining)),
         }
         if !pasted.is_empty()
@@ -170,7 +169,7 @@ pub fn wait<T>(
     }
 }
 
-fn listen(listener: Option<&Listener>, with_paste: bool) -> Receiver<Event> {
+fn listen(listener: Option<&Listener>) -> Receiver<Event> {
     let (sender, events) = mpsc::sync_channel(WAITING_EVENTS);
     for server in listener.iter().flat_map(|listener| &listener.servers) {
         let (server, sender) = (Arc::clone(server), sender.clone());
@@ -186,23 +185,7 @@ fn listen(listener: Option<&Listener>, with_paste: bool) -> Receiver<Event> {
             let _ = sender.send(Event::Lost);
         });
     }
-    if with_paste {
-        thread::spawn(move || read_lines(&sender));
-    }
     events
-}
-
-fn read_lines(sender: &SyncSender<Event>) {
-    let mut stdin = io::stdin().lock();
-    loop {
-        let mut bytes = Vec::new();
-        let read = stdin.by_ref().take(LINE_LIMIT_BYTES).read_until(b'\n', &mut bytes);
-        let line = String::from_utf8_lossy(&bytes).trim().to_owned();
-        let is_end = !matches!(read, Ok(count) if count > 0);
-        if is_end || (!line.is_empty() && sender.send(Event::Line(line)).is_err()) {
-            return;
-        }
-    }
 }
 
 fn consider<T>(request: Request, rules: &Rules<T>) -> Option<(T, Browser)> {
@@ -221,6 +204,10 @@ fn consider<T>(request: Request, rules: &Rules<T>) -> Option<(T, Browser)> {
         answer(request, 405, &page::failure("A sign-in ends with a GET request."));
         return None;
     }
+    if !is_navigation(&request) {
+        answer(request, 403, &page::failure("A sign-in ends in a window of the browser."));
+        return None;
+    }
     match (rules.judge)(Source::Loopback, query) {
         Ok(callback) => Some((callback, Browser(request))),
         Err(why) => {
@@ -229,6 +216,17 @@ fn consider<T>(request: Request, rules: &Rules<T>) -> Option<(T, Browser)> {
             None
         }
     }
+}
+
+/// A page that tries ports in the background says so (Fetch Metadata): a picture or a frame of a
+/// stranger's page must not end a login. What says nothing is no such browser.
+fn is_navigation(request: &Request) -> bool {
+    let says = |name: &'static str, wanted: &str| {
+        let mut headers = request.headers().iter();
+        let found = headers.find(|header| header.field.equiv(name));
+        found.is_none_or(|header| header.value.as_str() == wanted)
+    };
+    says("Sec-Fetch-Mode", "navigate") && says("Sec-Fetch-Dest", "document")
 }
 
 /// All lines as one text, else the last line alone (earlier ones may be rubbish).

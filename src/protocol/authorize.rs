@@ -3,7 +3,7 @@
 use crate::endpoint;
 use crate::error::Result;
 use crate::protocol::{form, pkce};
-use crate::provider::Provider;
+use crate::provider::{Provider, Quirk};
 use crate::secret::Secret;
 
 /// What one login adds to the row's own parameters.
@@ -30,6 +30,9 @@ pub fn url(row: &Provider, asked: &Asked) -> Result<String> {
         ("code_challenge_method", "S256"),
         ("state", asked.state.expose()),
     ];
+    if row.has_quirk(Quirk::RedirectParam) {
+        pairs.push(("redirect", asked.redirect_uri));
+    }
     if !scope.is_empty() {
         pairs.push(("scope", &scope));
     }

@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 use ureq::http::Request;
 use ureq::http::header::{HeaderName, HeaderValue};
 
-use crate::account::{Identity, Tokens};
+use crate::account::Identity;
+use crate::credential::Tokens;
 use crate::endpoint;
 use crate::error::{Error, Result};
-use crate::protocol::{jwt, request};
-use crate::provider::Provider;
+use crate::protocol::{form, jwt, request};
+use crate::provider::{Provider, Quirk};
 use crate::secret::Secret;
 use crate::text;
 
@@ -17,7 +18,12 @@ use crate::text;
 pub fn userinfo(row: &Provider, token: &Secret) -> Result<Option<Request<Secret>>> {
     let Some(url) = &row.userinfo_url else { return Ok(None) };
     endpoint::check("the userinfo endpoint", url)?;
-    let mut request = request::get(url, Some(token))?;
+    let mut request = if row.has_quirk(Quirk::TokenInQuery) {
+        let pair = form::encode_pairs(&[("accessToken", token.expose())]);
+        request::get(&format!("{url}?{pair}"), None)?
+    } else {
+        request::get(url, Some(token))?
+    };
     for (name, value) in &row.userinfo_headers {
         let wrong = || Error::failed(format!("provider {}: header {name} is malformed", row.id));
         let name = HeaderName::try_from(name).map_err(|_| wrong())?;

@@ -2,6 +2,7 @@
 //! No file, socket, environment, clock or randomness: every function here is a table row away
 //! from its test. The request and response types are the plain ones that ureq re-exports.
 
+pub mod api_token;
 pub mod attach;
 pub mod authorize;
 pub mod callback;
@@ -15,4 +16,5 @@ pub mod oauth_error;
 pub mod pkce;
 pub mod request;
 pub mod revoke;
+pub mod session;
 pub mod token;

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
-use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderValue};
 use ureq::http::{Method, Request};
 
 use crate::account::OauthClient;
@@ -18,6 +18,13 @@ const JSON: &str = "application/json";
 /// A GET without a body; the bearer token is marked sensitive.
 pub fn get(url: &str, bearer: Option<&Secret>) -> Result<Request<Secret>> {
     bare(Method::GET, url, bearer, None, Secret::new(""))
+}
+
+/// A GET with the value of a Cookie header.
+pub fn get_with_cookies(url: &str, cookies: &Secret) -> Result<Request<Secret>> {
+    let mut request = get(url, None)?;
+    request.headers_mut().insert(COOKIE, sensitive(cookies.expose())?);
+    Ok(request)
 }
 
 /// A POST of a JSON value.
@@ -38,7 +45,7 @@ pub fn post_as_client<'a>(
     if auth != ClientAuth::Basic {
         pairs.push(("client_id", &client.id));
     }
-    if auth == ClientAuth::Post && !secret.is_empty() {
+    if matches!(auth, ClientAuth::Post | ClientAuth::PostAndBasic) && !secret.is_empty() {
         pairs.push(("client_secret", secret));
     }
     let (content_type, text) = match body {
@@ -50,7 +57,7 @@ pub fn post_as_client<'a>(
         }
     };
     let mut request = bare(Method::POST, url, None, Some(content_type), Secret::new(text))?;
-    if auth == ClientAuth::Basic {
+    if matches!(auth, ClientAuth::Basic | ClientAuth::PostAndBasic) {
         let value = sensitive(&format!("Basic {}", basic(client).expose()))?;
         request.headers_mut().insert(AUTHORIZATION, value);
     }
@@ -88,7 +95,7 @@ fn bare(
 }
 
 /// A header value that `Debug` hides.
-fn sensitive(value: &str) -> Result<HeaderValue> {
+pub fn sensitive(value: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| Error::failed("the credential holds characters that no header can carry"))?;
     value.set_sensitive(true);

@@ -2,7 +2,8 @@
 
 use ureq::http::Request;
 
-use crate::account::{OauthClient, Tokens};
+use crate::account::OauthClient;
+use crate::credential::Tokens;
 use crate::endpoint;
 use crate::error::Result;
 use crate::protocol::request;

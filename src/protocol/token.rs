@@ -3,7 +3,8 @@
 use serde_json::Value;
 use ureq::http::Request;
 
-use crate::account::{OauthClient, Tokens};
+use crate::account::OauthClient;
+use crate::credential::Tokens;
 use crate::endpoint;
 use crate::error::Result;
 use crate::protocol::oauth_error::OauthError;

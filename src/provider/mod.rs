@@ -1,7 +1,9 @@
 //! A provider is a row of data. Built-in, user-made and discovered providers are the
 //! same type, and nothing downstream can tell them apart.
 
+mod instance;
 mod keys;
+mod parts;
 mod table;
 
 use std::collections::BTreeMap;
@@ -12,6 +14,11 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
+pub use instance::name_of;
+pub use parts::{
+    Api, ApiToken, Body, ClientAuth, Closed, CodeAssist, IdentityPaths, Instance, Quirk, Redirect,
+    Shows, Terms, Tool, Way,
+};
 pub use table::{Origin, Providers, is_built_in};
 
 /// One provider. Field names are the keys of `providers.json`, of `providers.NAME` in
@@ -87,8 +94,20 @@ pub struct Provider {
     pub identity: IdentityPaths,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code_assist: Option<CodeAssist>,
+    /// The API takes a second token, which the first one buys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_token: Option<ApiToken>,
+    /// Customers run it at addresses of their own (`login --url`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
+    /// An installed tool whose sign-in can be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Tool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api: Option<Api>,
+    /// Where the API lists its models, a path below its base.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<String>,
     /// The model to use when nobody names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -101,11 +120,18 @@ pub struct Provider {
     /// Variables from which the provider's own tools read a key, first one set wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
-    /// Variables for the provider's own tools: a plain value, or `=token`, `=api_base` or
-    /// `=NAME`, a fact of the account's `extra`.
+    /// The variable that holds a JWT somebody else issued; it goes before what is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt_env: Option<String>,
+    /// Variables for the provider's own tools: a plain value, or `=token`, `=base` (the first token
+    /// where there are two), `=api_key`, `=entra` and `=jwt` (the token if it is of that kind),
+    /// `=api_base` or `=NAME`, a fact of the account's `extra`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub exports: BTreeMap<String, String>,
     pub terms: Option<Terms>,
+    /// The owner has ended this way in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
     /// Where a person ends the sign-in by hand when no revocation endpoint is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoke_page: Option<String>,
@@ -115,181 +141,9 @@ pub struct Provider {
     pub checked: Option<String>,
 }
 
-/// How one can get in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Way {
-    ApiKey,
-    Browser,
-    Device,
-}
-
-impl Way {
-    /// As `provider list` writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Way::ApiKey => "api_key",
-            Way::Browser => "browser",
-            Way::Device => "device",
-        }
-    }
-}
-
-/// Client authentication at the token endpoint, RFC 6749 section 2.3.1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuth {
-    /// The secret in an Authorization header.
-    Basic,
-    /// A public client: only `client_id` in the body.
-    #[default]
-    None,
-    /// `client_id` and `client_secret` in the body.
-    Post,
-}
-
-/// How a token or revocation request is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Body {
-    #[default]
-    Form,
-    Json,
-}
-
-/// A named departure from the RFCs, each handled in one place of `protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Quirk {
-    /// OpenAI's own device sign-in: JSON both ways, and a code to exchange at the end.
-    OpenaiDevice,
-    /// The device flow wants PKCE too.
-    PkceInDevice,
-    /// The token endpoint wants `state` beside `code`.
-    StateInTokenRequest,
-}
-
-/// The registered redirect: a loopback host and path, with fixed ports or (empty) any port.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Redirect {
-    #[serde(default = "loopback_host")]
-    pub host: String,
-    #[serde(default = "callback_path")]
-    pub path: String,
-    #[serde(default)]
-    pub ports: Vec<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hosted: Option<HostedPage>,
-}
-
-/// A page of the provider that shows the code, for people whose browser is elsewhere.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct HostedPage {
-    pub url: String,
-    pub shows: Shows,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Shows {
-    Code,
-    /// `code#state`
-    CodeAndState,
-}
-
-/// JSON pointers (RFC 6901) into `{"id_token": claims, "access_token": claims,
-/// "answer": token answer, "userinfo": object}`; the first that finds a string wins.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct IdentityPaths {
-    #[serde(default = "email_paths")]
-    pub email: Vec<String>,
-    #[serde(default = "subject_paths")]
-    pub subject: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub organization: Vec<String>,
-    /// Further facts, kept in the account's `extra` under these names.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub extra: BTreeMap<String, Vec<String>>,
-}
-
-/// Google Code Assist: which project a sign-in works in is asked for after it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct CodeAssist {
-    /// Bases tried in order, each ending in the API version.
-    pub urls: Vec<String>,
-    pub ide_type: String,
-    /// Whether an account without a project is signed up for one.
-    pub onboard: bool,
-}
-
-/// Where the credential is used.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Api {
-    pub base: String,
-    /// The header that takes a key as it is; without it a key is a bearer token.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_header: Option<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
-    /// Header name to the key of the account's `extra` that fills it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub extra_headers: BTreeMap<String, String>,
-}
-
-impl Api {
-    /// An API that takes a bearer token and nothing else.
-    pub fn at(base: &str) -> Api {
-        let (headers, extra_headers) = Default::default();
-        Api { base: base.to_owned(), key_header: None, headers, extra_headers }
-    }
-}
-
-/// The provider's published rule on sign-ins from other tools (CLI.md section 9).
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Terms {
-    pub note: String,
-    pub url: String,
-    pub checked: String,
-    #[serde(default)]
-    pub permitted: Vec<String>,
-}
-
-impl Default for Redirect {
-    fn default() -> Redirect {
-        Redirect { host: loopback_host(), path: callback_path(), ports: Vec::new(), hosted: None }
-    }
-}
-
-impl Default for IdentityPaths {
-    fn default() -> IdentityPaths {
-        IdentityPaths {
-            email: email_paths(),
-            subject: subject_paths(),
-            organization: Vec::new(),
-            extra: BTreeMap::new(),
-        }
-    }
-}
-
 /// What is asked of an issuer when nobody says otherwise: who it is, and a refresh token.
 pub fn oidc_scopes() -> Vec<String> {
     ["openid", "email", "offline_access"].map(str::to_owned).to_vec()
-}
-
-fn loopback_host() -> String {
-    "127.0.0.1".to_owned()
-}
-
-fn callback_path() -> String {
-    "/callback".to_owned()
-}
-
-fn email_paths() -> Vec<String> {
-    vec!["/id_token/email".to_owned(), "/userinfo/email".to_owned()]
-}
-
-fn subject_paths() -> Vec<String> {
-    vec!["/id_token/sub".to_owned(), "/userinfo/sub".to_owned()]
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -133,7 +133,7 @@ fn warn_of_unknown_keys(id: &str, row: &Value, warn: fn(&str)) {
 }
 
 /// Objects merge key by key, at any depth; everything else is replaced.
-fn merge(base: &mut Value, changes: Value) {
+pub fn merge(base: &mut Value, changes: Value) {
     match (base, changes) {
         (Value::Object(base), Value::Object(changes)) => {
             for (key, value) in changes {
@@ -188,6 +188,15 @@ mod tests {
         assert!(!urls.contains("http://"), "{id}: https everywhere");
         for way in &row.ways {
             match way {
+                Way::Bearer => assert!(row.jwt_env.is_some(), "{id}: a variable"),
+                Way::Cookie => {
+                    assert!(row.authorize_url.is_some() && row.userinfo_url.is_some(), "{id}");
+                    assert!(row.instance.is_some(), "{id}: an address of its own");
+                }
+                Way::Entra | Way::ServiceAccount => {
+                    assert!(!row.scopes.is_empty() && row.docs.is_some(), "{id}: scopes, docs");
+                }
+                Way::Tool => assert!(row.tool.is_some(), "{id}: a tool"),
                 Way::ApiKey => {
                     assert!(row.api.is_some() && !row.env.is_empty(), "{id}: base and variable");
                     assert!(row.docs.is_some(), "{id}: where the key comes from");
@@ -195,7 +204,6 @@ mod tests {
                 Way::Browser => {
                     assert!(row.authorize_url.is_some() && row.token_url.is_some(), "{id}");
                     assert!(row.client_id.is_some() || row.own_client, "{id}: a client");
-                    assert!(!row.scopes.is_empty(), "{id}: scopes");
                 }
                 Way::Device => {
                     assert!(row.device_url.is_some() && row.token_url.is_some(), "{id}");

@@ -1,9 +1,10 @@
 //! The shape of an account on disk (CLI.md section 4). Unknown fields survive a rewrite.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::account::{Account, AccountId, Credential, Identity, OauthClient, Refusal, Tokens};
+use crate::account::{Account, AccountId, Identity, OauthClient, Refusal};
+use crate::credential::{Credential, Minted, Tokens};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -30,6 +31,12 @@ struct Disk {
     attributes: Map<String, Value>,
     #[serde(default)]
     extra: Map<String, Value>,
+    /// A Google service account's key file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_account: Option<Value>,
+    /// The file of another tool whose sign-in this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    borrowed_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +75,19 @@ pub fn parse(id: &AccountId, bytes: &[u8]) -> Result<Account, String> {
             expires_at: disk.expires_at,
             scopes: disk.scopes,
         }),
+        "bearer" if disk.borrowed_from.is_some() => {
+            Credential::Tool(disk.borrowed_from.unwrap_or_default(), Minted::none())
+        }
+        "cookie" => {
+            let cookies = secret(disk.access_token).ok_or("it holds no cookies in access_token")?;
+            Credential::Cookie(cookies, disk.expires_at)
+        }
+        "entra" => Credential::Entra(minted(disk.access_token, disk.expires_at)),
+        "service_account" => {
+            let key = disk.service_account.ok_or("it holds no service_account")?;
+            let minted = minted(disk.access_token, disk.expires_at);
+            Credential::ServiceAccount(Secret::new(key.to_string()), minted)
+        }
         "bearer" => {
             let token = secret(disk.access_token).ok_or("it holds no token in access_token")?;
             Credential::Bearer(token, disk.expires_at)
@@ -77,10 +97,13 @@ pub fn parse(id: &AccountId, bytes: &[u8]) -> Result<Account, String> {
         }
         _ => return Err("its kind is unknown to this version".to_owned()),
     };
+    let mut extra = disk.extra;
+    let api_token = take_api_token(&mut extra);
     let created_at = disk.created_at.or(disk.refreshed_at).unwrap_or(Timestamp(0));
     Ok(Account {
         id: id.clone(),
         credential,
+        api_token,
         identity: disk.identity,
         client: disk.client_id.map(|id| OauthClient { id, secret: secret(disk.client_secret) }),
         issued_by: disk.issued_by,
@@ -89,9 +112,29 @@ pub fn parse(id: &AccountId, bytes: &[u8]) -> Result<Account, String> {
         refreshed_at: disk.refreshed_at.unwrap_or(created_at),
         refused: disk.refused,
         attributes: disk.attributes,
-        extra: disk.extra,
+        extra,
         unknown: disk.unknown,
     })
+}
+
+/// The second token stands among the provider's facts (CLI.md section 4): null before it was had.
+fn take_api_token(extra: &mut Map<String, Value>) -> Option<Minted> {
+    let token = extra.remove("api_token")?.as_str().map(str::to_owned);
+    let expires_at = extra.remove("api_token_expires_at");
+    let expires_at = expires_at.and_then(|at| serde_json::from_value(at).ok());
+    Some(minted(token, expires_at))
+}
+
+fn put_api_token(extra: &mut Map<String, Value>, minted: &Minted) {
+    let token = minted.token.expose();
+    let token = (!token.is_empty()).then(|| token.to_owned());
+    let expires_at = minted.expires_at.filter(|_| token.is_some());
+    extra.insert("api_token".to_owned(), json!(token));
+    extra.insert("api_token_expires_at".to_owned(), json!(expires_at));
+}
+
+fn minted(token: Option<String>, expires_at: Option<Timestamp>) -> Minted {
+    secret(token).map_or_else(Minted::none, |token| Minted { token, expires_at })
 }
 
 fn secret(text: Option<String>) -> Option<Secret> {
@@ -103,22 +146,36 @@ pub fn render(account: &Account) -> Result<Vec<u8>, serde_json::Error> {
     let own = |secret: &Secret| secret.expose().to_owned();
     let tokens = account.credential.oauth();
     let client = account.client.as_ref();
+    let mut extra = account.extra.clone();
+    if let Some(minted) = &account.api_token {
+        put_api_token(&mut extra, minted);
+    }
+    let (service_account, borrowed_from) = match &account.credential {
+        Credential::ServiceAccount(key, _) => (serde_json::from_str(key.expose()).ok(), None),
+        Credential::Tool(path, _) => (None, Some(path.clone())),
+        _ => (None, None),
+    };
+    // A sign-in that is read in place is not copied.
+    let held = borrowed_from.is_none().then(|| own(account.credential.secret()));
+    let held = held.filter(|held| !held.is_empty());
     let disk = Disk {
         version: VERSION,
         provider: account.id.provider.clone(),
         account: account.id.account.clone(),
         kind: account.credential.kind().to_owned(),
-        access_token: Some(own(account.credential.secret())),
+        access_token: held.clone(),
         refresh_token: tokens.and_then(|tokens| tokens.refresh_token.as_ref().map(own)),
         id_token: tokens.and_then(|tokens| tokens.id_token.as_ref().map(own)),
         token_type: account.credential.token_type().map(str::to_owned),
-        expires_at: account.credential.expires_at(),
+        expires_at: account.credential.expires_at().filter(|_| held.is_some()),
         scopes: account.credential.scopes().to_vec(),
         identity: account.identity.clone(),
         created_at: Some(account.created_at),
         refreshed_at: Some(account.refreshed_at),
         attributes: account.attributes.clone(),
-        extra: account.extra.clone(),
+        extra,
+        service_account,
+        borrowed_from,
         client_id: client.map(|client| client.id.clone()),
         client_secret: client.and_then(|client| client.secret.as_ref().map(own)),
         issued_by: account.issued_by.clone(),

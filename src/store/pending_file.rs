@@ -48,6 +48,9 @@ enum DiskBegun {
         verifier: String,
         redirect_uri: String,
     },
+    Cookie {
+        redirect_uri: String,
+    },
     Device {
         device_code: String,
         user_code: String,
@@ -74,6 +77,7 @@ pub fn parse(bytes: &[u8]) -> Option<PendingLogin> {
                 verifier: Secret::new(verifier),
                 redirect_uri,
             },
+            DiskBegun::Cookie { redirect_uri } => Begun::Cookie { redirect_uri },
             DiskBegun::Device {
                 device_code,
                 user_code,
@@ -112,6 +116,7 @@ fn render(pending: &PendingLogin) -> serde_json::Result<Vec<u8>> {
                 verifier: verifier.expose().to_owned(),
                 redirect_uri,
             },
+            Begun::Cookie { redirect_uri } => DiskBegun::Cookie { redirect_uri },
             Begun::Device { device_code, user_code, verifier, interval_s, due_ms, approved } => {
                 DiskBegun::Device {
                     device_code: device_code.expose().to_owned(),

@@ -2,11 +2,16 @@
 
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
 
 use crate::error::{Error, Result};
 use crate::term;
 use crate::text;
 
+/// A person who types the same wrong answer again wants to leave.
+const TRIES: usize = 3;
 /// No pasted callback, secret or downloaded JSON file is longer.
 const LIMIT_BYTES: u64 = 64 * 1024;
 
@@ -15,9 +20,41 @@ pub fn is_possible(no_input: bool) -> bool {
     !no_input && io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Lines of stdin, read by a thread that cannot be stopped: once it runs, all input comes through it.
+static LINES: OnceLock<Mutex<Receiver<String>>> = OnceLock::new();
+/// The reader waits for its turn, so that a flood is no flood of memory.
+const WAITING_LINES: usize = 16;
+
+/// The next line that came in, if any; the first call starts the reading. None after the end too.
+pub fn pasted() -> Option<String> {
+    let lines = LINES.get_or_init(|| {
+        let (sender, lines) = mpsc::sync_channel(WAITING_LINES);
+        thread::spawn(move || read_lines(&sender));
+        Mutex::new(lines)
+    });
+    lines.lock().ok()?.try_recv().ok()
+}
+
+fn read_lines(sender: &SyncSender<String>) {
+    let mut stdin = io::stdin().lock();
+    loop {
+        let mut bytes = Vec::new();
+        let read = stdin.by_ref().take(LIMIT_BYTES).read_until(b'\n', &mut bytes);
+        let line = String::from_utf8_lossy(&bytes).trim().to_owned();
+        let is_end = !matches!(read, Ok(count) if count > 0);
+        if is_end || sender.send(line).is_err() {
+            return;
+        }
+    }
+}
+
 /// One line from the terminal, trimmed; empty at the end of input.
 pub fn line(question: &str) -> Result<String> {
     term::ask(question);
+    if let Some(lines) = LINES.get() {
+        let line = lines.lock().ok().and_then(|lines| lines.recv().ok());
+        return Ok(line.unwrap_or_default());
+    }
     let mut answer = String::new();
     let stdin = io::stdin().lock();
     stdin.take(LIMIT_BYTES).read_line(&mut answer).map_err(|e| unreadable(&e))?;
@@ -28,6 +65,26 @@ pub fn line(question: &str) -> Result<String> {
 pub fn confirm(question: &str) -> Result<bool> {
     let answer = line(&format!("{question} [y/N] "))?;
     Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// The place of one of several things, asked for until the answer is its number or its name.
+pub fn choose(what: &str, items: &[String]) -> Result<usize> {
+    for (at, item) in items.iter().enumerate() {
+        term::say(&format!("{:3}  {item}", at + 1));
+    }
+    for _ in 0..TRIES {
+        let answer = line(&format!("{what} (number or name): "))?;
+        let by_name = items.iter().position(|item| *item == answer);
+        let by_number = || answer.parse::<usize>().ok()?.checked_sub(1);
+        if let Some(at) = by_name.or_else(by_number).filter(|at| *at < items.len()) {
+            return Ok(at);
+        }
+        if answer.is_empty() {
+            break;
+        }
+        term::say(&format!("not one of the {}", items.len()));
+    }
+    Err(Error::usage(format!("no {what} was chosen")))
 }
 
 /// All of stdin, trimmed: how a secret or a callback is piped in.

@@ -59,6 +59,26 @@ pub struct Login {
     #[argh(option, arg_name = "token")]
     pub jwt_token: Option<String>,
 
+    /// the address of your own installation: codemie, azure, a GitHub Enterprise host
+    #[argh(option, arg_name = "url")]
+    pub url: Option<String>,
+
+    /// a Google service account's key file; - reads stdin (vertex)
+    #[argh(option, arg_name = "file")]
+    pub service_account: Option<String>,
+
+    /// the project to work in (codemie, vertex)
+    #[argh(option, arg_name = "name")]
+    pub project: Option<String>,
+
+    /// the region to work in, us-central1 by default (vertex)
+    #[argh(option, arg_name = "region")]
+    pub location: Option<String>,
+
+    /// the deployment to work with (azure)
+    #[argh(option, arg_name = "name")]
+    pub deployment: Option<String>,
+
     /// name the login to finish, as `keyfob pending list` shows it
     #[argh(option, arg_name = "id")]
     pub login_id: Option<String>,
@@ -150,6 +170,7 @@ impl Login {
             ("--complete", self.complete),
             ("--api-key-stdin", self.api_key_stdin),
             ("--jwt-token", self.jwt_token.is_some()),
+            ("--service-account", self.service_account.is_some()),
         ];
         let given: Vec<_> =
             ways.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
@@ -167,6 +188,7 @@ impl Login {
         }
         let stdin_users = [
             ("--api-key-stdin", self.api_key_stdin),
+            ("--service-account -", self.service_account.as_deref() == Some("-")),
             ("--client-secret-stdin", self.client_secret_stdin),
             ("--client-json -", self.client_json.as_deref() == Some("-")),
         ];

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::commands::App;
 use crate::commands::login::finish::{amend, check_provider, only_pending};
-use crate::commands::login::{Login, Ready, complete_with, pending_json, show_extras, tell};
+use crate::commands::login::outcome::tell;
+use crate::commands::login::{Login, Ready, complete_with, pending_json, show_extras};
 use crate::error::{Error, Result};
 use crate::flows::device::{self, Wish};
 use crate::pending::{Begun, PendingLogin};

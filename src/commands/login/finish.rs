@@ -2,18 +2,25 @@
 
 use crate::account::AccountRef;
 use crate::commands::App;
-use crate::commands::login::{Login, tell};
+use crate::commands::login::{Login, project};
 use crate::error::{Error, Result};
 use crate::flows::{self, finish::Amend};
-use crate::pending::Begun;
+use crate::pending::{Begun, PendingLogin};
 use crate::protocol::callback::{self, Callback};
-use crate::protocol::pkce;
+use crate::protocol::{pkce, session};
 use crate::term::prompt;
 use crate::text::shell_word;
 use crate::time::Timestamp;
 
 pub fn with_callback(pasted: &str, args: &Login, app: &App) -> Result<()> {
     let text = from_stdin_if_dash(pasted, "callback")?;
+    if let Some(callback) = session::parse_callback(&text) {
+        let login_id = match &args.login_id {
+            Some(login_id) => login_id.clone(),
+            None => only_session(&text, args, app)?,
+        };
+        return finish(callback, &login_id, args, app);
+    }
     let callback = callback::parse(&text).ok_or_else(|| {
         let what = "this is no callback: it holds no code; copy the whole address";
         Error::usage(what).or_try("keyfob login PROVIDER --auth-code -")
@@ -27,6 +34,31 @@ pub fn with_callback(pasted: &str, args: &Login, app: &App) -> Result<()> {
         }
     };
     finish(callback, &login_id, args, app)
+}
+
+/// A session does not say which login it ends: the port it was sent to does, where several are under
+/// way.
+fn only_session(text: &str, args: &Login, app: &App) -> Result<String> {
+    let port = session::port(text);
+    let mut fitting = app.store.pending(Timestamp::now())?;
+    fitting.retain(|login| matches!(login.begun, Begun::Cookie { .. }));
+    if let Some(account) = &args.account {
+        let wanted = app.providers.get(&account.provider)?.id.clone();
+        fitting.retain(|login| login.account.provider == wanted);
+    }
+    let fits = |login: &&PendingLogin| login.redirect_uri().and_then(session::port) == port;
+    match (fitting.iter().find(fits), fitting.as_slice()) {
+        (Some(login), _) | (None, [login]) => Ok(login.login_id.clone()),
+        (None, []) => Err(Error::Pending {
+            what: "no sign-in under way fits this address, or it expired".to_owned(),
+            next: Some("keyfob pending list".to_owned()),
+        }),
+        (None, [first, ..]) => {
+            let what = "several sign-ins are under way, and this address fits none";
+            let next = format!("keyfob login --login-id {} --callback-url -", first.login_id);
+            Err(Error::usage(what).or_try(next))
+        }
+    }
 }
 
 pub fn with_code(pasted: &str, args: &Login, app: &App) -> Result<()> {
@@ -106,7 +138,7 @@ fn finish(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result
     let amend = amend(args);
     let signed_in = flows::finish::finish(callback, login_id, amend, &app.client, &app.store)?;
     app.store.sweep(Timestamp::now());
-    tell(&signed_in, args)
+    project::choose_and_tell(signed_in, args, app)
 }
 
 fn from_stdin_if_dash(value: &str, what: &str) -> Result<String> {

@@ -1,11 +1,13 @@
 //! A key or a bearer token instead of a sign-in.
 
-use crate::account::{AccountId, AccountRef, Credential};
+use crate::account::{AccountId, AccountRef};
 use crate::commands::App;
-use crate::commands::login::{Login, tell};
+use crate::commands::login::Login;
+use crate::commands::login::outcome::tell;
+use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::key;
-use crate::provider::Provider;
+use crate::provider::{self, Provider};
 use crate::term::{self, prompt};
 use crate::text::shell_word;
 
@@ -30,8 +32,18 @@ pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Res
 
 /// Stores a JWT given by a flag or on stdin.
 pub fn bearer(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Result<()> {
-    let given = args.jwt_token.as_deref().unwrap_or_default();
-    let pasted = if given == "-" { prompt::piped("token")? } else { given.to_owned() };
+    let pasted = match args.jwt_token.as_deref() {
+        Some("-") => prompt::piped("token")?,
+        Some(given) => given.to_owned(),
+        None if prompt::is_possible(args.no_input) => prompt::hidden("JWT (hidden): ")?,
+        None => {
+            let account = shell_word(&account.to_string());
+            return Err(Error::PromptNeeded {
+                what: format!("{} takes a JWT that somebody else issued", row.id),
+                next: format!("keyfob login {account} --jwt-token -"),
+            });
+        }
+    };
     keep(key::bearer(&pasted)?, args, account, row, app)
 }
 
@@ -42,7 +54,11 @@ fn keep(
     row: &Provider,
     app: &App,
 ) -> Result<()> {
-    let name = account.account.clone().unwrap_or("default".to_owned());
+    let address = row.instance.as_ref().and_then(|instance| instance.address.as_deref());
+    let name = address.map_or("default".to_owned(), provider::name_of);
+    let name = account.account.clone().unwrap_or(name);
     let id = AccountId { provider: row.id.clone(), account: name };
-    tell(&key::store(id, credential, args.replace, &app.store)?, args)
+    let facts = [("instance", address), ("deployment", args.deployment.as_deref())];
+    let facts = facts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
+    tell(&key::store(id, credential, facts.collect(), args.replace, &app.store)?, args)
 }

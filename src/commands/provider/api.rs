@@ -1,5 +1,7 @@
 //! `provider add NAME --base-url`: any OpenAI-compatible API.
 
+use serde_json::Map;
+
 use crate::account::AccountId;
 use crate::commands::App;
 use crate::commands::provider::add::{Add, save};
@@ -30,7 +32,7 @@ pub fn add(args: &Add, app: &App) -> Result<Provider> {
     save(&row, None, app)?;
     if let Some(key) = key {
         let id = AccountId { provider: row.id.clone(), account: "default".to_owned() };
-        for warning in key::store(id, key, false, &app.store)?.warnings {
+        for warning in key::store(id, key, Map::new(), false, &app.store)?.warnings {
             term::warn(&warning);
         }
     }

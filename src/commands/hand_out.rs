@@ -1,0 +1,141 @@
+//! Which credential a command works with: one given on the spot, else a JWT of the environment, else
+//! the stored account, else a key of the environment.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::account::{Account, AccountId, AccountRef};
+use crate::commands::{App, nobody};
+use crate::credential::Credential;
+use crate::endpoint;
+use crate::error::{Error, Result};
+use crate::flows::fresh::{self, Layer, Need};
+use crate::flows::{environment, key};
+use crate::protocol::attach;
+use crate::provider::Provider;
+use crate::term;
+use crate::time::Timestamp;
+
+/// What a command asks for.
+pub struct Asked<'a> {
+    pub account: &'a AccountRef,
+    pub need: Need,
+    pub layer: Layer,
+    /// A JWT given with a flag.
+    pub jwt: Option<&'a str>,
+    /// Where to use it; what is stored goes to its own provider only.
+    pub base_url: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    pub fn of(account: &'a AccountRef) -> Asked<'a> {
+        Asked { account, need: Need::Usual, layer: Layer::Api, jwt: None, base_url: None }
+    }
+}
+
+/// A credential, and where it comes from.
+pub struct HandOut {
+    pub account: Account,
+    /// The variable it stands in.
+    pub variable: Option<String>,
+    /// Whether it is an account of the store.
+    pub is_stored: bool,
+}
+
+impl HandOut {
+    /// The row as it is for this account.
+    pub fn row<'a>(&self, app: &'a App) -> Result<Cow<'a, Provider>> {
+        let row = app.providers.get(&self.account.id.provider)?;
+        match self.account.instance() {
+            Some(address) => row.at_instance(address).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(row)),
+        }
+    }
+}
+
+impl App {
+    pub fn hand_out(&self, asked: &Asked) -> Result<HandOut> {
+        if let Some(pasted) = asked.jwt {
+            let pasted =
+                if pasted == "-" { term::prompt::piped("token")? } else { pasted.to_owned() };
+            let account = self.on_the_spot(key::bearer(&pasted)?, asked)?;
+            return Ok(HandOut { account, variable: None, is_stored: false });
+        }
+        let Some(id) = self.account(asked.account)? else { return self.of_environment(asked) };
+        let first_seen = self.store.read_account(&id)?.ok_or_else(|| fresh::nobody(&id))?;
+        let gives_way =
+            matches!(first_seen.credential, Credential::Bearer(..) | Credential::Cookie(..));
+        if gives_way
+            && asked.account.account.is_none()
+            && let Some((name, jwt)) = environment::jwt(self.providers.get(&id.provider)?)?
+        {
+            let mut account = self.on_the_spot(jwt, asked)?;
+            for fact in ["instance", "api_base"] {
+                if let Some(value) = first_seen.fact(fact)
+                    && account.instance().is_none()
+                    && account.fact("api_base").is_none()
+                {
+                    account.extra.insert(fact.to_owned(), Value::from(value));
+                }
+            }
+            return Ok(HandOut { account, variable: Some(name), is_stored: false });
+        }
+        let fresh = fresh::layer(asked.layer, first_seen, asked.need, &self.tools())?;
+        if let Some(warning) = &fresh.warning {
+            term::warn(warning);
+        }
+        let found = HandOut { account: fresh.account, variable: None, is_stored: true };
+        self.check_base(asked, &found)?;
+        Ok(found)
+    }
+
+    fn of_environment(&self, asked: &Asked) -> Result<HandOut> {
+        let row = self.providers.get(&asked.account.provider)?;
+        if let Some((name, jwt)) = environment::jwt(row)? {
+            let account = self.on_the_spot(jwt, asked)?;
+            return Ok(HandOut { account, variable: Some(name), is_stored: false });
+        }
+        let found = environment::key(row)?.ok_or_else(|| nobody(asked.account))?;
+        let account = self.on_the_spot(Credential::ApiKey(found.key), asked)?;
+        Ok(HandOut { account, variable: Some(found.name), is_stored: false })
+    }
+
+    /// An account that exists for this command alone.
+    fn on_the_spot(&self, credential: Credential, asked: &Asked) -> Result<Account> {
+        let row = self.providers.get(&asked.account.provider)?;
+        let id = AccountId { provider: row.id.clone(), account: "environment".to_owned() };
+        let mut account = Account::new(id, credential, Timestamp::now());
+        let mut facts = vec![];
+        match (&row.instance, asked.base_url) {
+            (Some(instance), given) => {
+                let variable = || environment::first_set(&instance.env);
+                let address = given.map(str::to_owned).or_else(variable);
+                facts.extend(
+                    address.map(|a| instance.normalise(&a)).transpose()?.map(|a| ("instance", a)),
+                );
+            }
+            (None, Some(given)) => {
+                endpoint::check("--base-url", given)?;
+                facts.push(("api_base", given.trim_end_matches('/').to_owned()));
+            }
+            (None, None) => {}
+        }
+        for (key, value) in facts {
+            account.extra.insert(key.to_owned(), Value::from(value));
+        }
+        Ok(account)
+    }
+
+    /// A stored secret is sent to its own provider's origin and nowhere else.
+    fn check_base(&self, asked: &Asked, found: &HandOut) -> Result<()> {
+        let Some(given) = asked.base_url else { return Ok(()) };
+        let own = attach::api_base(&found.account, &*found.row(self)?);
+        if own.as_deref().and_then(endpoint::origin) == endpoint::origin(given) {
+            return Ok(());
+        }
+        let what = "--base-url goes with a token given on the spot: what is stored is sent to its \
+                    own provider only";
+        Err(Error::usage(what).or_try("keyfob provider add NAME --base-url URL --api-key-stdin"))
+    }
+}

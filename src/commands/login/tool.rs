@@ -1,0 +1,15 @@
+//! The sign-in of another installed tool.
+
+use crate::account::AccountRef;
+use crate::commands::App;
+use crate::commands::login::Login;
+use crate::error::{Error, Result};
+use crate::provider::Provider;
+
+pub fn is_here(_row: &Provider) -> bool {
+    false
+}
+
+pub fn run(_args: &Login, account: &AccountRef, _row: &Provider, _app: &App) -> Result<()> {
+    Err(Error::failed(format!("{account}: not yet")))
+}
