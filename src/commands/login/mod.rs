@@ -48,12 +48,18 @@ pub fn run(args: &Login) -> Result<()> {
     match way(row, args)? {
         Way::ApiKey => key::run(args, &account, row, &app),
         Way::Bearer => key::bearer(args, &account, row, &app),
-        Way::Browser => browser::run(args, prepare(account, row, args, &app)?, &app),
+        Way::Browser | Way::Device => {
+            let ready = prepare(account, row, args, &app)?;
+            // An issuer known by name alone tells its ways only now.
+            match way(&ready.row, args)? {
+                Way::Device => device::begin(args, ready, &app),
+                _ => browser::run(args, ready, &app),
+            }
+        }
         Way::Cookie => {
             let client = OauthClient { id: String::new(), secret: None };
             browser::run(args, Ready { account, row: row.clone(), client }, &app)
         }
-        Way::Device => device::begin(args, prepare(account, row, args, &app)?, &app),
         Way::Entra => azure::run(args, &account, row, &app),
         Way::ServiceAccount => service_account::run(args, &account, row, &app),
         Way::Tool => tool::run(args, &account, row, &app),
