@@ -5,6 +5,7 @@ mod exec;
 mod hand_out;
 mod login;
 mod logout;
+mod models;
 mod pending;
 mod provider;
 mod refresh;
@@ -68,6 +69,7 @@ enum Command {
     Exec(exec::Exec),
     Login(Box<login::Login>),
     Logout(logout::Logout),
+    Models(models::Models),
     Pending(pending::Pending),
     Provider(provider::ProviderArgs),
     Refresh(refresh::Refresh),
@@ -252,6 +254,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Exec(args)) => exec::run(&args, tail),
         Some(Command::Login(args)) => login::run(&args),
         Some(Command::Logout(args)) => logout::run(&args),
+        Some(Command::Models(args)) => models::run(&args),
         Some(Command::Pending(args)) => pending::run(args),
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Refresh(args)) => refresh::run(&args),

@@ -13,6 +13,7 @@ pub mod keep;
 pub mod key;
 pub mod login;
 pub mod logout;
+pub mod models;
 pub mod project;
 pub mod redirect;
 pub mod renew;

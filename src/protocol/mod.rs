@@ -12,6 +12,7 @@ pub mod discovery;
 pub mod form;
 pub mod identity;
 pub mod jwt;
+pub mod models;
 pub mod oauth_error;
 pub mod pkce;
 pub mod request;

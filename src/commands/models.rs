@@ -1,0 +1,74 @@
+use argh::FromArgs;
+use serde_json::{Value, json};
+
+use crate::account::AccountRef;
+use crate::commands::hand_out::{Asked, HandOut};
+use crate::commands::{App, Object};
+use crate::error::{Error, Result};
+use crate::flows::fresh::Need;
+use crate::flows::models;
+use crate::protocol::models::Model;
+use crate::term;
+
+/// Lists the models that a credential may use, as its API tells them.
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "models",
+    help_triggers("-h", "--help"),
+    example = "keyfob models openrouter\nkeyfob models codemie --jwt-token - --base-url URL",
+    note = "A token given with --jwt-token goes before one in the provider's variable, and\n\
+            that before what is stored. What is stored is sent to its own provider only."
+)]
+pub struct Models {
+    /// whose: PROVIDER or PROVIDER/ACCOUNT
+    #[argh(positional)]
+    account: AccountRef,
+
+    /// where the API is, for a token given on the spot
+    #[argh(option, arg_name = "url")]
+    base_url: Option<String>,
+
+    /// a JWT to use instead of what is stored; - reads stdin
+    #[argh(option, arg_name = "token")]
+    jwt_token: Option<String>,
+
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+
+    /// longest wait for one network request, 30 by default
+    #[argh(option, arg_name = "seconds")]
+    timeout: Option<u64>,
+}
+
+pub fn run(args: &Models) -> Result<()> {
+    let app = App::new(args.timeout)?;
+    let asked = Asked {
+        jwt: args.jwt_token.as_deref(),
+        base_url: args.base_url.as_deref(),
+        ..Asked::of(&args.account)
+    };
+    let found = app.hand_out(&asked)?;
+    let models = match list(&found, &app) {
+        // Turned away before its time: the provider has ended it on its side.
+        Err(Error::SignIn { .. }) if found.is_stored && found.account.can_refresh() => {
+            list(&app.hand_out(&Asked { need: Need::Renewed, ..asked })?, &app)?
+        }
+        other => other?,
+    };
+    if args.json {
+        let models: Vec<Value> =
+            models.iter().map(|model| json!({"id": model.id, "label": model.label})).collect();
+        return term::print(&Object::new().with("models", models).to_string());
+    }
+    if models.is_empty() {
+        term::say("no models are open to this account");
+        return Ok(());
+    }
+    term::print(&models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("\n"))
+}
+
+fn list(found: &HandOut, app: &App) -> Result<Vec<Model>> {
+    models::list(&found.account, &*found.row(app)?, &app.client)
+}

@@ -1,0 +1,49 @@
+//! The models a credential may use, asked of its API.
+
+use crate::account::Account;
+use crate::credential::Credential;
+use crate::endpoint;
+use crate::error::{Error, Result};
+use crate::net::client::Client;
+use crate::protocol::models::{self, Model};
+use crate::protocol::session;
+use crate::provider::Provider;
+
+/// `SignIn`: the API turns the credential away.
+pub fn list(account: &Account, row: &Provider, client: &Client) -> Result<Vec<Model>> {
+    let url = models::url(account, row)?;
+    let reply = client.send(models::request(&url, account, row)?)?;
+    let host = endpoint::origin(&url).unwrap_or_default();
+    if reply.status == 429 || reply.status >= 500 {
+        let what = format!("{host} answered {} just now", reply.status);
+        return Err(Error::Temporary { what, retry_after_s: reply.retry_after_s, next: None });
+    }
+    let is_session = matches!(account.credential, Credential::Cookie(..) | Credential::Bearer(..));
+    let is_out = session::is_signed_out(reply.status, &reply.content_type, &reply.body);
+    if matches!(reply.status, 401 | 403) || (is_session && is_out) {
+        return Err(turned_away(account, &host, reply.status));
+    }
+    if !(200..300).contains(&reply.status) {
+        return Err(Error::unreadable(
+            host,
+            format!("no list of models (status {})", reply.status),
+        ));
+    }
+    models::parse(&reply.body).ok_or_else(|| Error::unreadable(host, "no list of models"))
+}
+
+fn turned_away(account: &Account, host: &str, status: u16) -> Error {
+    let what = match account.credential {
+        Credential::ApiKey(_) => "key",
+        Credential::Cookie(..) => "session",
+        _ => "token",
+    };
+    let why = format!("{host} does not accept the {what} (status {status})");
+    let flag = match account.credential {
+        Credential::ApiKey(_) => " --api-key-stdin",
+        Credential::Bearer(..) => " --jwt-token -",
+        _ => "",
+    };
+    let next = format!("{}{flag}", account.id.login_command());
+    Error::SignIn { account: account.id.to_string(), why, next }
+}
