@@ -5,7 +5,7 @@ use crate::account::{Account, AccountId, AccountRef, Identity};
 use crate::commands::{App, Object};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
-use crate::flows::{check, environment};
+use crate::flows::{check, environment, tool};
 use crate::provider::{Provider, Way};
 use crate::store::Found;
 use crate::term;
@@ -135,7 +135,7 @@ fn row_of(id: &AccountId, should_check: bool, app: &App) -> Result<Row> {
             }
             Ok((checked.account, checked.is_dead))
         }
-        Ok(Found::Account(account)) => Ok((*account, false)),
+        Ok(Found::Account(account)) => Ok((as_it_is_now(*account, app), false)),
         Ok(Found::Damaged(why)) => Err(why),
         Ok(Found::Missing) => Err("it went away".to_owned()),
         Err(error) => {
@@ -166,6 +166,13 @@ fn row_of(id: &AccountId, should_check: bool, app: &App) -> Result<Row> {
         Err(why) => row.note = Some(why),
     }
     Ok(row)
+}
+
+/// What another tool holds is read where it lies; nothing to read leaves the account as it is.
+fn as_it_is_now(account: Account, app: &App) -> Account {
+    let Credential::Tool(path, _) = &account.credential else { return account };
+    let row = app.providers.get(&account.id.provider).ok();
+    row.and_then(|row| tool::read(&account, path, row).ok()).unwrap_or(account)
 }
 
 /// Providers ready through a variable: those with no account of ours, or the one asked for.
@@ -220,10 +227,17 @@ fn has_key_row(row: &Provider, variable: &str, app: &App) -> Result<bool> {
 }
 
 impl Row {
-    fn fill(&mut self, account: &Account, is_dead: bool) {
+    fn fill(&mut self, account: &Account, mut is_dead: bool) {
         let now = Timestamp::now();
         self.kind = account.credential.kind();
         self.expires_at = account.expires_at();
+        if let Credential::Tool(path, minted) = &account.credential {
+            self.source = format!("file:{path}");
+            self.path = None;
+            // The file is the tool's: when it holds nothing, only the tool can help.
+            is_dead |= minted.token.is_empty();
+            self.expires_at = self.expires_at.filter(|_| !is_dead);
+        }
         self.can_refresh = account.can_refresh() && account.refused.is_none();
         self.identity = account.identity.clone();
         self.note = account.attributes.get("note").and_then(Value::as_str).map(str::to_owned);

@@ -1,9 +1,10 @@
 //! Whether a stored credential still works, asked of the provider instead of the clock.
 
 use crate::account::Account;
-use crate::error::Result;
-use crate::flows::discover;
+use crate::credential::Credential;
+use crate::error::{Error, Result};
 use crate::flows::fresh::{self, Need, Tools};
+use crate::flows::{discover, models};
 use crate::protocol::identity;
 
 pub struct Checked {
@@ -17,6 +18,9 @@ pub struct Checked {
 /// Renews a stale credential; shows a fresh one to the provider, and renews it when that turns it
 /// away.
 pub fn check(account: Account, tools: &Tools) -> Checked {
+    if matches!(account.credential, Credential::ApiKey(_) | Credential::Bearer(..)) {
+        return check_key(account, tools);
+    }
     let id = account.id.clone();
     let need = match probe(&account, tools) {
         Ok(need) => need,
@@ -30,9 +34,30 @@ pub fn check(account: Account, tools: &Tools) -> Checked {
             let account = tools.store.read_account(&id).ok().flatten().unwrap_or(account);
             // A network that fails just now says nothing about a token that was turned away, but
             // neither does anything say that it still works.
-            let is_dead = matches!(need, Need::Renewed);
+            let is_dead = match account.credential {
+                Credential::Cookie(..) => matches!(error, Error::SignIn { .. }),
+                _ => matches!(need, Need::Renewed),
+            };
             Checked { account, warning: Some(error.to_string()), is_dead }
         }
+    }
+}
+
+/// A key is shown to its API by asking for the models, which costs nothing. An API without such a
+/// list leaves the key unproven.
+fn check_key(account: Account, tools: &Tools) -> Checked {
+    let row = tools.providers.get(&account.id.provider).and_then(|row| match account.instance() {
+        Some(address) => row.at_instance(address),
+        None => Ok(row.clone()),
+    });
+    match row.and_then(|row| models::list(&account, &row, tools.client)) {
+        Err(error @ Error::SignIn { .. }) => {
+            Checked { account, warning: Some(error.to_string()), is_dead: true }
+        }
+        Err(error @ Error::Temporary { .. }) => {
+            Checked { account, warning: Some(error.to_string()), is_dead: false }
+        }
+        Ok(_) | Err(_) => Checked { account, warning: None, is_dead: false },
     }
 }
 
@@ -40,7 +65,12 @@ fn probe(account: &Account, tools: &Tools) -> Result<Need> {
     if !account.is_fresh(crate::time::Timestamp::now()) {
         return Ok(Need::Usual);
     }
-    let Some(tokens) = account.credential.oauth() else { return Ok(Need::Usual) };
+    let tokens = match &account.credential {
+        Credential::Oauth(tokens) => tokens,
+        // Only the instance knows the end of a session.
+        Credential::Cookie(..) => return Ok(Need::Renewed),
+        _ => return Ok(Need::Usual),
+    };
     let row = discover::complete(tools.providers.get(&account.id.provider)?, tools.client)?;
     let Some(request) = identity::userinfo(&row, &tokens.access_token)? else {
         return Ok(Need::Usual);

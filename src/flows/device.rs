@@ -180,7 +180,8 @@ fn ask(
     // The answer may be the tokens, so their space is taken first.
     let space = finish::reserve(&claimed.login, store)?;
     let account = claimed.login.account.clone();
-    let error = match poll(&claimed.login, client) {
+    let (answer, retry_after_s) = poll(&claimed.login, client);
+    let error = match answer {
         Ok(Poll::Pending) => return store.release(claimed).map(|()| None),
         Ok(Poll::SlowDown(named_s)) => {
             slow_down(&mut claimed.login, named_s);
@@ -209,10 +210,13 @@ fn ask(
             store.drop_claimed(claimed)?;
             return Err(finish::refused(&account, error).or_try(next));
         }
-        Ok(Poll::Other(answer)) => finish::not_granted(&claimed.login, answer, None),
+        Ok(Poll::Other(answer)) => finish::not_granted(&claimed.login, answer, retry_after_s),
         Err(error) => error,
     };
-    store.release(claimed)?;
+    if let Error::Temporary { retry_after_s, .. } = &error {
+        back_off(&mut claimed.login, *retry_after_s);
+    }
+    store.release_changed(claimed)?;
     Err(error.or_try(complete_command(&account)))
 }
 
@@ -240,23 +244,42 @@ fn slow_down(login: &mut PendingLogin, named_s: Option<u64>) {
     }
 }
 
+/// A server in trouble is asked less and less often (RFC 8628 section 3.5), or when it said.
+fn back_off(login: &mut PendingLogin, named_s: Option<u64>) {
+    if let Begun::Device { interval_s, due_ms, .. } = &mut login.begun {
+        match named_s {
+            Some(named_s) => *due_ms = due_in(named_s.max(*interval_s)),
+            None => {
+                *interval_s = device::backed_off(*interval_s);
+                *due_ms = due_in(*interval_s);
+            }
+        }
+    }
+}
+
 fn due_in(interval_s: u64) -> i64 {
     let interval_ms = i64::try_from(interval_s.saturating_mul(1_000)).unwrap_or(i64::MAX);
     Timestamp::now_ms().saturating_add(interval_ms)
 }
 
-fn poll(login: &PendingLogin, client: &Client) -> Result<Poll> {
+/// The answer, and for how long the server wants to be left alone.
+fn poll(login: &PendingLogin, client: &Client) -> (Result<Poll>, Option<u64>) {
     let oauth_client = login.client();
     let Begun::Device { device_code, user_code, verifier, .. } = &login.begun else {
-        return Err(Error::failed("this is no device sign-in"));
+        return (Err(Error::failed("this is no device sign-in")), None);
     };
     let asked = Asked { device_code, user_code, verifier: verifier.as_ref() };
-    let reply = client.send(device::poll(&login.provider, &oauth_client, &asked)?)?;
+    let request = device::poll(&login.provider, &oauth_client, &asked);
+    let reply = match request.and_then(|request| client.send(request)) {
+        Ok(reply) => reply,
+        Err(error) => return (Err(error), None),
+    };
     let mut sent = vec![device_code];
     sent.extend(verifier);
     sent.extend(&oauth_client.secret);
     let (status, kind, now) = (reply.status, &reply.content_type, Timestamp::now());
-    Ok(device::parse_poll(&login.provider, status, kind, &reply.body, &sent, now))
+    let answer = device::parse_poll(&login.provider, status, kind, &reply.body, &sent, now);
+    (Ok(answer), reply.retry_after_s)
 }
 
 fn approval(login: &PendingLogin) -> Option<&(Secret, Secret)> {

@@ -3,6 +3,7 @@
 
 pub mod api_token;
 pub mod check;
+pub mod child;
 pub mod device;
 pub mod discover;
 pub mod entra;

@@ -19,6 +19,7 @@ const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const INTERVAL_S: u64 = 5;
 /// A server that asks for longer waits than this is not obeyed to the letter.
 const LONGEST_INTERVAL_S: u64 = 120;
+const LONGEST_BACK_OFF_S: u64 = 30;
 /// OpenAI names no expiry; its page says fifteen minutes.
 const UNNAMED_LIFETIME_S: i64 = 900;
 
@@ -183,6 +184,12 @@ pub fn slower(current_s: u64, named_s: Option<u64>) -> u64 {
         .filter(|named| *named > current_s)
         .unwrap_or(current_s + INTERVAL_S)
         .min(LONGEST_INTERVAL_S)
+}
+
+/// The interval after no answer, section 3.5: twice as long, but never past half a minute, as the
+/// person is waiting too.
+pub fn backed_off(current_s: u64) -> u64 {
+    (current_s * 2).min(LONGEST_BACK_OFF_S.max(current_s))
 }
 
 /// A number, or a string of one (OpenAI).

@@ -17,6 +17,15 @@ const LIMIT_BYTES: u64 = 4 * 1024 * 1024;
 /// The whole content, or None when nothing is there. A symlink, a special file, or one that
 /// others may read or write is an error that names the cure.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    read_checked(path, check_mode)
+}
+
+/// The same of a file of another tool, whose mode is its own affair.
+pub fn read_foreign(path: &Path) -> Result<Option<Vec<u8>>> {
+    read_checked(path, |_, _| Ok(()))
+}
+
+fn read_checked(path: &Path, check: fn(&Path, &Metadata) -> Result<()>) -> Result<Option<Vec<u8>>> {
     let mut options = OpenOptions::new();
     options.read(true);
     // A pipe in place of the file must not make us wait for a writer.
@@ -32,7 +41,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     if !metadata.is_file() {
         return Err(Error::store(path, "use", "it is not a regular file"));
     }
-    check_mode(path, &metadata)?;
+    check(path, &metadata)?;
     let size = usize::try_from(metadata.len().min(LIMIT_BYTES)).unwrap_or(0);
     let mut bytes = Vec::with_capacity(size + 1);
     let limited = file.take(LIMIT_BYTES + 1).read_to_end(&mut bytes);

@@ -21,7 +21,7 @@ use crate::text;
 use crate::time::Timestamp;
 
 pub use config_file::Config;
-pub use file::Reservation;
+pub use file::{Reservation, read_foreign};
 pub use lock::AccountLock;
 pub use pending_file::Claimed;
 
