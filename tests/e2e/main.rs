@@ -4,6 +4,7 @@
 mod accounts;
 mod bearer;
 mod contract;
+mod cursor;
 mod device;
 mod exec;
 mod key;
