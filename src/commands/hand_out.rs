@@ -68,9 +68,9 @@ impl App {
             matches!(first_seen.credential, Credential::Bearer(..) | Credential::Cookie(..));
         if gives_way
             && asked.account.account.is_none()
-            && let Some((name, jwt)) = environment::jwt(self.providers.get(&id.provider)?)?
+            && let Some(found) = environment::jwt(self.providers.get(&id.provider)?)?
         {
-            let mut account = self.on_the_spot(jwt, asked)?;
+            let mut account = self.on_the_spot(found.credential, asked)?;
             for fact in ["instance", "api_base"] {
                 if let Some(value) = first_seen.fact(fact)
                     && account.instance().is_none()
@@ -79,7 +79,7 @@ impl App {
                     account.extra.insert(fact.to_owned(), Value::from(value));
                 }
             }
-            return Ok(HandOut { account, variable: Some(name), is_stored: false });
+            return Ok(HandOut { account, variable: Some(found.name), is_stored: false });
         }
         let fresh = fresh::layer(asked.layer, first_seen, asked.need, &self.tools())?;
         if let Some(warning) = &fresh.warning {
@@ -92,12 +92,8 @@ impl App {
 
     fn of_environment(&self, asked: &Asked) -> Result<HandOut> {
         let row = self.providers.get(&asked.account.provider)?;
-        if let Some((name, jwt)) = environment::jwt(row)? {
-            let account = self.on_the_spot(jwt, asked)?;
-            return Ok(HandOut { account, variable: Some(name), is_stored: false });
-        }
-        let found = environment::key(row)?.ok_or_else(|| nobody(asked.account))?;
-        let account = self.on_the_spot(Credential::ApiKey(found.key), asked)?;
+        let found = environment::credential(row)?.ok_or_else(|| nobody(asked.account))?;
+        let account = self.on_the_spot(found.credential, asked)?;
         Ok(HandOut { account, variable: Some(found.name), is_stored: false })
     }
 

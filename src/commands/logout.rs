@@ -75,8 +75,11 @@ pub fn run(args: &Logout) -> Result<()> {
 /// A variable that still supplies a key would make the logout look undone.
 fn warn_of_variable(app: &App, provider: &str) {
     if let Ok(Some(row)) = app.providers.find(provider)
-        && let Ok(Some(found)) = environment::key(row)
+        && let Ok(Some(found)) = environment::credential(row)
     {
-        term::warn(&format!("{} is set and still supplies a key for {provider}", found.name));
+        term::warn(&format!(
+            "{} is set and still supplies a credential for {provider}",
+            found.name
+        ));
     }
 }

@@ -189,7 +189,7 @@ fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
         if wanted.as_ref().is_some_and(|wanted| *wanted != provider.id) {
             continue;
         }
-        let found = match environment::key(provider) {
+        let found = match environment::credential(provider) {
             Ok(found) => found,
             Err(error) => {
                 term::warn(&error.to_string());
@@ -204,18 +204,25 @@ fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
             provider: provider.id.clone(),
             account: None,
             is_default: false,
-            kind: "api_key",
+            kind: found.credential.kind(),
             state: State::Valid,
-            expires_at: None,
+            expires_at: found.credential.expires_at(),
             can_refresh: false,
             source: format!("env:{}", found.name),
             path: None,
             identity: Identity::default(),
-            note: None,
+            note: ends_soon(&found.credential),
             is_dead: false,
         });
     }
     Ok(rows)
+}
+
+/// Nobody renews a JWT that somebody else issued.
+fn ends_soon(credential: &Credential) -> Option<String> {
+    let Credential::Bearer(_, Some(at)) = credential else { return None };
+    let is_soon = (0..BEARER_WARNING_S).contains(&at.since(Timestamp::now()));
+    is_soon.then(|| "ask for a new one soon: nobody renews it".to_owned())
 }
 
 /// Whether a sign-in row's variable belongs to another row, one that takes keys.
@@ -242,12 +249,7 @@ impl Row {
         self.identity = account.identity.clone();
         self.note = account.attributes.get("note").and_then(Value::as_str).map(str::to_owned);
         self.is_dead = is_dead;
-        if let Credential::Bearer(_, Some(at)) = account.credential
-            && self.note.is_none()
-            && (0..BEARER_WARNING_S).contains(&at.since(now))
-        {
-            self.note = Some("ask for a new one soon: nobody renews it".to_owned());
-        }
+        self.note = self.note.take().or_else(|| ends_soon(&account.credential));
         self.state = match (is_dead || account.refused.is_some(), account.is_alive(now)) {
             (true, _) => State::Refused,
             (false, false) => State::Expired,

@@ -9,10 +9,18 @@ use crate::secret::Secret;
 use crate::text;
 use crate::time::Timestamp;
 
-/// A key found in the environment, and the variable it stands in.
+/// A credential found in the environment, and the variable it stands in.
 pub struct Found {
     pub name: String,
-    pub key: Secret,
+    pub credential: Credential,
+}
+
+/// The row's JWT, else its key.
+pub fn credential(row: &Provider) -> Result<Option<Found>> {
+    match jwt(row)? {
+        Some(found) => Ok(Some(found)),
+        None => key(row),
+    }
 }
 
 /// The first of the row's variables that is set. A value no provider would take is an error that
@@ -27,7 +35,8 @@ pub fn key(row: &Provider) -> Result<Option<Found>> {
             Error::failed(format!("{name} is set, but holds no key"))
                 .or_try(format!("unset {name}"))
         })?;
-        return Ok(Some(Found { name: name.clone(), key: Secret::new(key) }));
+        let credential = Credential::ApiKey(Secret::new(key));
+        return Ok(Some(Found { name: name.clone(), credential }));
     }
     Ok(None)
 }
@@ -39,7 +48,7 @@ pub fn first_set(names: &[String]) -> Option<String> {
 
 /// The JWT in the row's variable (`jwt_env`). One that is no JWT, or has expired, is an error that
 /// names the variable.
-pub fn jwt(row: &Provider) -> Result<Option<(String, Credential)>> {
+pub fn jwt(row: &Provider) -> Result<Option<Found>> {
     let Some(name) = &row.jwt_env else { return Ok(None) };
     let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
         return Ok(None);
@@ -55,7 +64,8 @@ pub fn jwt(row: &Provider) -> Result<Option<(String, Credential)>> {
         let next = format!("export {name}=… with a new token");
         return Err(Error::SignIn { account: row.id.clone(), why, next });
     }
-    Ok(Some((name.clone(), Credential::Bearer(token, expires_at))))
+    let credential = Credential::Bearer(token, expires_at);
+    Ok(Some(Found { name: name.clone(), credential }))
 }
 
 /// A variable for a child process.
