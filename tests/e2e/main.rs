@@ -17,3 +17,4 @@ mod rows;
 mod store;
 mod support;
 mod token;
+mod vertex;
