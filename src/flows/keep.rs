@@ -84,13 +84,9 @@ fn ask_userinfo(row: &Provider, tokens: &Tokens, client: &Client) -> Result<Valu
 }
 
 pub fn check_expected(login: &PendingLogin, who: &Identity) -> Result<()> {
-    let Some(expected) = &login.expect else { return Ok(()) };
-    let is = |known: &Option<String>| {
-        known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(expected))
-    };
-    if is(&who.email) || is(&who.subject) {
+    let Some(expected) = login.expect.as_ref().filter(|expected| !who.is_called(expected)) else {
         return Ok(());
-    }
+    };
     let came = who.name().unwrap_or("somebody unknown");
     let account = text::shell_word(&login.account.to_string());
     Err(Error::failed(format!("{came} signed in, not {expected}; nothing was stored"))

@@ -15,7 +15,9 @@ pub fn tell(signed_in: &SignedIn, args: &Login) -> Result<()> {
     for warning in &signed_in.warnings {
         term::warn(warning);
     }
-    let expires_at = account.expires_at();
+    // Stored without being tried: there is no token yet.
+    let is_untried = account.credential.secret().is_empty();
+    let expires_at = account.expires_at().filter(|_| !is_untried);
     if args.json {
         let object = Object::new()
             .with("status", "ok")
@@ -35,6 +37,11 @@ pub fn tell(signed_in: &SignedIn, args: &Login) -> Result<()> {
             .map_or(String::new(), |at| format!(", expires {}", at.in_words(Timestamp::now())));
         let path = signed_in.path.display();
         term::say(&format!("stored the {what} of {}{until}; {path}", account.id));
+        return Ok(());
+    }
+    if is_untried {
+        let path = signed_in.path.display();
+        term::say(&format!("stored {} without trying it; {path}", account.id));
         return Ok(());
     }
     let who = account.identity.name().unwrap_or(&account.id.account);
