@@ -47,7 +47,12 @@ pub fn login(wanted: Wanted, row: &Provider, client: &Client, store: &Store) -> 
     extra.insert("deployment".to_owned(), Value::from(wanted.deployment));
     let (mut minted, mut identity) = (Minted::none(), Identity::default());
     if wanted.verify {
-        let found = find(&wanted.id, row, client)?;
+        // The person sets the variables right, and comes back.
+        let again = format!("{} --deployment {}", at_address(&wanted.id, row), wanted.deployment);
+        let found = find(&wanted.id, row, client).map_err(|error| match error {
+            Error::Refused { .. } => error.or_try(again),
+            error => error,
+        })?;
         extra.insert("entra_link".to_owned(), Value::from(found.link));
         identity = entra::identity(&found.minted.token);
         minted = found.minted;
@@ -125,9 +130,14 @@ fn next_step(id: &AccountId, row: &Provider) -> String {
     if program::locate("azd").is_some() {
         return "azd auth login".to_owned();
     }
+    format!("{} --api-key-stdin", at_address(id, row))
+}
+
+/// The command that signs in there, whether or not an account knows the address.
+fn at_address(id: &AccountId, row: &Provider) -> String {
     let address = row.instance.as_ref().and_then(|instance| instance.address.as_deref());
     let url = address.map_or(String::new(), |url| format!(" --url {}", text::shell_word(url)));
-    format!("{}{url} --api-key-stdin", id.login_command())
+    format!("{}{url}", id.login_command())
 }
 
 /// The error as one of that link.

@@ -26,9 +26,11 @@ pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Res
             checked(prompt::line(&format!("deployment of {}: ", row.title))?)?
         }
         None => {
+            let address = row.instance.as_ref().and_then(|instance| instance.address.as_deref());
+            let url = text::shell_word(address.unwrap_or("URL"));
             return Err(Error::PromptNeeded {
                 what: format!("which deployment of {}?", id.account),
-                next: format!("{} --deployment NAME", account.login_command()),
+                next: format!("{} --url {url} --deployment NAME", account.login_command()),
             });
         }
     };

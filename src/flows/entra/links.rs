@@ -199,7 +199,7 @@ fn granted(asking: &Asking, url: &str, reply: &Reply, sent: &Secret) -> Result<M
             provider: asking.id.provider.clone(),
             code: error.code,
             description: error.description,
-            next: Some(asking.id.login_command()),
+            next: None,
         }),
         Answer::TryLater(why) => Err(Error::Temporary {
             what: format!("{} gives no token just now ({why})", shown(url)),

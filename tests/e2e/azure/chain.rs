@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{ACCOUNT, Azure, Clogged, LOGIN, az_prints};
+use super::{ACCOUNT, Azure, Clogged, ENDPOINT, LOGIN, az_prints};
 use crate::support::command::{Cmd, Output};
 use crate::support::entra::{ASSERTION, CLIENT_SECRET, HEADER, token};
 use crate::support::tls::Server;
@@ -14,8 +14,25 @@ const DEAD_LIMIT: Duration = Duration::from_millis(1_000);
 /// What starting a process may take on a busy machine.
 const START: Duration = Duration::from_millis(500);
 
+/// Who is asked, the link, and how it is set up; in the order of the chain.
+type Setting = (&'static str, &'static str, fn(&Azure, Cmd) -> Cmd);
+
+const SETTINGS: [Setting; 3] = [
+    ("environment", "environment", Azure::environment),
+    ("workload_identity", "workload_identity", Azure::workload),
+    ("app_service", "managed_identity", Azure::app_service),
+];
+
+/// Runs it, and again if the machine was too busy to tell; the last time counts.
 #[track_caller]
-fn timed(azure: &Azure, cmd: Cmd) -> (Output, Duration) {
+fn timed(azure: &Azure, cmd: Cmd, limit: Duration) -> (Output, Duration) {
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let output = azure.run(cmd.clone());
+        if begun.elapsed() < limit {
+            return (output, begun.elapsed());
+        }
+    }
     let begun = Instant::now();
     (azure.run(cmd), begun.elapsed())
 }
@@ -29,15 +46,10 @@ fn tools(azure: &Azure) {
 #[test]
 fn the_first_link_that_is_set_up_is_the_one() {
     // From all of them, one less each time.
-    let settings: [(&str, &str, fn(&Azure, Cmd) -> Cmd); 3] = [
-        ("environment", "environment", Azure::environment),
-        ("workload_identity", "workload_identity", Azure::workload),
-        ("app_service", "managed_identity", Azure::app_service),
-    ];
-    for gone in 0..settings.len() {
+    for gone in 0..SETTINGS.len() {
         let azure = Azure::new();
         tools(&azure);
-        let left = &settings[gone..];
+        let left = &SETTINGS[gone..];
         let cmd =
             left.iter().fold(azure.machine(azure.cmd(LOGIN)), |cmd, (_, _, set)| set(&azure, cmd));
         azure.run(cmd).ok().stderr_has(&format!("the token comes from {}", left[0].1));
@@ -60,7 +72,7 @@ fn the_first_link_that_is_set_up_is_the_one() {
 #[test]
 fn with_nothing_at_all_the_report_says_why() {
     let azure = Azure::new();
-    let (output, took) = timed(&azure, azure.cmd(LOGIN));
+    let (output, took) = timed(&azure, azure.cmd(LOGIN), START);
     let dead = azure.dead.address();
     let names = "AZURE_TENANT_ID and AZURE_CLIENT_ID are not set";
     let report = format!(
@@ -101,14 +113,15 @@ fn no_link_waits_longer_than_a_second_for_an_address_that_is_not_there() {
     let azure = Azure::new();
     let nowhere = Clogged::new();
     let machine = |cmd: Cmd| cmd.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", &nowhere.address);
-    let (output, took) = timed(&azure, machine(azure.cmd(LOGIN)));
+    let (output, took) = timed(&azure, machine(azure.cmd(LOGIN)), DEAD_LIMIT + START);
     output
         .code(4)
         .stderr_has(&format!("managed_identity: nobody answers at {}\n", nowhere.address));
     assert!((Duration::from_millis(700)..DEAD_LIMIT + START).contains(&took), "{took:?}");
 
     let app = azure.app_service(azure.cmd(LOGIN));
-    let (output, took) = timed(&azure, app.env("IDENTITY_ENDPOINT", &nowhere.address));
+    let (output, took) =
+        timed(&azure, app.env("IDENTITY_ENDPOINT", &nowhere.address), DEAD_LIMIT + START);
     output
         .code(4)
         .stderr_has(&format!("managed_identity: nobody answers at {}\n", nowhere.address));
@@ -116,27 +129,22 @@ fn no_link_waits_longer_than_a_second_for_an_address_that_is_not_there() {
 
     // What comes after it is reached.
     tools(&azure);
-    let (output, took) = timed(&azure, machine(azure.cmd(LOGIN)));
+    let (output, took) = timed(&azure, machine(azure.cmd(LOGIN)), DEAD_LIMIT + START);
     output.ok().stderr_has("comes from azure_cli");
-    assert!(took < DEAD_LIMIT + START + START, "{took:?}");
+    assert!(took < DEAD_LIMIT + START, "{took:?}");
 }
 
 #[test]
 fn a_link_that_is_turned_away_ends_the_chain() {
     let refusal = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided."}"#;
-    let settings: [(&str, &str, fn(&Azure, Cmd) -> Cmd); 3] = [
-        ("environment", "environment", Azure::environment),
-        ("workload_identity", "workload_identity", Azure::workload),
-        ("app_service", "managed_identity", Azure::app_service),
-    ];
-    for (role, link, set) in settings {
+    for (role, link, set) in SETTINGS {
         let azure = Azure::new();
         tools(&azure);
         azure.entra.answers(role, 401, refusal);
         let output = azure.run(set(&azure, azure.machine(azure.cmd(LOGIN))));
         output.code(1).stdout_is("").stderr_has(&format!(
             "keyfob: azure refused: {link}: AADSTS7000215: Invalid client secret provided. \
-             (invalid_client)\n  try: keyfob login azure/{ACCOUNT}\n"
+             (invalid_client)\n  try: keyfob login azure/{ACCOUNT} --url {ENDPOINT} --deployment gpt-4o\n"
         ));
         assert_eq!(azure.entra.roles(), [role], "nobody else is asked");
         assert!(azure.called("az").is_empty());
@@ -147,12 +155,8 @@ fn a_link_that_is_turned_away_ends_the_chain() {
 
 #[test]
 fn a_refusal_that_repeats_the_secret_is_not_repeated() {
-    let settings: [(&str, &str, fn(&Azure, Cmd) -> Cmd); 3] = [
-        ("environment", CLIENT_SECRET, Azure::environment),
-        ("workload_identity", ASSERTION, Azure::workload),
-        ("app_service", HEADER, Azure::app_service),
-    ];
-    for (role, secret, set) in settings {
+    let secrets = [CLIENT_SECRET, ASSERTION, HEADER];
+    for ((role, _, set), secret) in SETTINGS.into_iter().zip(secrets) {
         let azure = Azure::new();
         let body = json!({"error": "x", "error_description": format!("got {secret} and no more")});
         azure.entra.answers(role, 400, body.to_string());
@@ -170,12 +174,7 @@ fn app_service_says_no_in_words_of_its_own() {
 
 #[test]
 fn trouble_of_a_link_that_was_set_up_is_temporary() {
-    let settings: [(&str, &str, fn(&Azure, Cmd) -> Cmd); 3] = [
-        ("environment", "environment", Azure::environment),
-        ("workload_identity", "workload_identity", Azure::workload),
-        ("app_service", "managed_identity", Azure::app_service),
-    ];
-    for (role, link, set) in settings {
+    for (role, link, set) in SETTINGS {
         for status in [429, 500, 503] {
             let azure = Azure::new();
             tools(&azure);

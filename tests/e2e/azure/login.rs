@@ -32,7 +32,12 @@ fn the_deployment_comes_from_the_flag_the_environment_or_the_last_login() {
     let azure = Azure::new();
     let words = format!("login azure --url {ENDPOINT} --no-input");
     let output = azure.run(azure.environment(azure.cmd(&words)));
-    output.code(2).stdout_is("").stderr_has("try: keyfob login azure --deployment NAME\n");
+    output
+        .code(2)
+        .stdout_is("")
+        .stderr_has("keyfob: which deployment of contoso.openai.azure.com?\n");
+    let next = format!("  try: keyfob login azure --url {ENDPOINT} --deployment NAME\n");
+    output.stderr_has(&next);
     assert!(azure.entra.roles().is_empty(), "asked before anybody is");
     let names = ["AZURE_OPENAI_DEPLOYMENT", "AZURE_OPENAI_DEPLOYMENT_NAME"];
     for (set, flag, wanted) in [

@@ -115,13 +115,13 @@ fn what_a_tool_says_is_cut_and_cleaned() {
 #[test]
 fn a_tool_that_hangs_is_given_up() {
     let azure = Azure::new();
-    azure.tool("az", "exec sleep 50");
+    azure.tool("az", "exec sleep 9");
     azure.tool("azd", &format!("echo '{{\"token\": \"{}\"}}'", mine()));
     let begun = Instant::now();
     azure.run(azure.cmd(LOGIN).arg("--timeout").arg("1")).ok().stderr_has("comes from azd");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // Its child holds the streams open all the same.
-    azure.tool("az", &format!("sleep 50 & {}", az_prints(&mine(), "")));
+    azure.tool("az", &format!("sleep 9 & {}", az_prints(&mine(), "")));
     let begun = Instant::now();
     azure.run(azure.cmd(LOGIN).arg("--timeout").arg("1")).ok();
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
