@@ -100,12 +100,6 @@ impl Identity {
         self.email.as_deref().or(self.subject.as_deref())
     }
 
-    /// Whether this is the person or application of that name, whatever its case.
-    pub fn is_called(&self, name: &str) -> bool {
-        let mut known = [&self.email, &self.subject].into_iter().flatten();
-        known.any(|known| known.eq_ignore_ascii_case(name))
-    }
-
     /// Two people for certain: both subjects, or else both emails, are known and differ.
     pub fn is_someone_else_than(&self, other: &Identity) -> bool {
         match (&self.subject, &other.subject) {

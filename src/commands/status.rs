@@ -223,7 +223,7 @@ impl Row {
     fn fill(&mut self, account: &Account, is_dead: bool) {
         let now = Timestamp::now();
         self.kind = account.credential.kind();
-        // A login that was not tried has no token yet.
+        // None yet is no expiry.
         self.expires_at = account.expires_at().filter(|_| !account.secret().is_empty());
         self.can_refresh = account.can_refresh() && account.refused.is_none();
         self.identity = account.identity.clone();

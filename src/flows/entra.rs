@@ -68,7 +68,9 @@ pub fn login(wanted: Wanted, row: &Provider, client: &Client, store: &Store) -> 
 }
 
 fn check_expected(expect: Option<&str>, who: &Identity) -> Result<()> {
-    let Some(expected) = expect.filter(|expected| !who.is_called(expected)) else { return Ok(()) };
+    let Some(expected) = expect.filter(|expected| !keep::is_expected(expected, who)) else {
+        return Ok(());
+    };
     let came = who.name().unwrap_or("somebody unknown");
     let what = format!("the token is of {came}, not of {expected}; nothing was stored");
     Err(Error::failed(what).or_try("az login"))

@@ -15,9 +15,9 @@ pub fn tell(signed_in: &SignedIn, args: &Login) -> Result<()> {
     for warning in &signed_in.warnings {
         term::warn(warning);
     }
-    // Stored without being tried: there is no token yet.
-    let is_untried = account.credential.secret().is_empty();
-    let expires_at = account.expires_at().filter(|_| !is_untried);
+    // A key that was kept unseen has brought no token yet.
+    let has_token = !account.secret().is_empty();
+    let expires_at = account.expires_at().filter(|_| has_token);
     if args.json {
         let object = Object::new()
             .with("status", "ok")
@@ -39,11 +39,6 @@ pub fn tell(signed_in: &SignedIn, args: &Login) -> Result<()> {
         term::say(&format!("stored the {what} of {}{until}; {path}", account.id));
         return Ok(());
     }
-    if is_untried {
-        let path = signed_in.path.display();
-        term::say(&format!("stored {} without trying it; {path}", account.id));
-        return Ok(());
-    }
     let who = account.identity.name().unwrap_or(&account.id.account);
     let organization = account.identity.organization.as_deref();
     let organization = organization.map_or(String::new(), |name| format!(" ({name})"));
@@ -54,7 +49,8 @@ pub fn tell(signed_in: &SignedIn, args: &Login) -> Result<()> {
             let renews = if account.can_refresh() { ", renewed by itself" } else { "" };
             format!("expires in {left}{renews}")
         }
-        None => "no expiry known".to_owned(),
+        None if has_token => "no expiry known".to_owned(),
+        None => "no token asked for yet".to_owned(),
     };
     let path = signed_in.path.display();
     term::say(&format!(

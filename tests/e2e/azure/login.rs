@@ -61,7 +61,7 @@ fn the_deployment_comes_from_the_flag_the_environment_or_the_last_login() {
 fn without_verifying_nobody_is_asked_until_a_token_is_needed() {
     let azure = Azure::new();
     let login = azure.run(azure.environment(azure.cmd(LOGIN).arg("--no-verify")));
-    login.ok().stderr_has(&format!("stored azure/{ACCOUNT} without trying it; "));
+    login.ok().stderr_has("no token asked for yet; ");
     assert!(azure.entra.roles().is_empty());
     let account = azure.account();
     assert_eq!((&account["access_token"], &account["expires_at"]), (&json!(null), &json!(null)));
