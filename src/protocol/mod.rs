@@ -9,6 +9,7 @@ pub mod callback;
 pub mod code_assist;
 pub mod device;
 pub mod discovery;
+pub mod entra;
 pub mod form;
 pub mod identity;
 pub mod jwt;

@@ -2,6 +2,7 @@
 //! once.
 
 mod accounts;
+mod azure;
 mod bearer;
 mod contract;
 mod cursor;

@@ -7,6 +7,7 @@
 
 pub mod browser;
 pub mod command;
+pub mod entra;
 pub mod google_token;
 pub mod idp;
 pub mod rsa_key;
