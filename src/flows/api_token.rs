@@ -6,15 +6,14 @@ use crate::account::Account;
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::fresh::sign_in;
-use crate::flows::renew;
 use crate::net::client::Client;
 use crate::protocol::api_token::{self, Answer};
 use crate::provider::{ApiToken, Provider};
 use crate::store::Store;
 use crate::time::Timestamp;
 
-/// One request, and the account on disk with what it brought. The caller holds the account's lock.
-/// `SignIn`: the first token was turned away.
+/// One request, and the account on disk with what it brought. The caller holds the account's lock, and
+/// knows that the row is of the server that issued the first token. `SignIn`: the first token was turned away.
 pub fn fetch(
     account: &Account,
     bought: &ApiToken,
@@ -22,10 +21,6 @@ pub fn fetch(
     client: &Client,
     store: &Store,
 ) -> Result<Account> {
-    if !renew::is_issued_by(account, row) {
-        let why = "it was issued by another server than the one the provider's row names now";
-        return Err(sign_in(&account.id, why.to_owned()));
-    }
     let base = account.credential.secret();
     let request = api_token::request(bought, base)?;
     let space = store.reserve_account(&account.id)?;

@@ -54,12 +54,19 @@ fn both(
     let Some(bought) = row.api_token.as_ref().filter(|_| old.api_token.is_some()) else {
         return Ok(account);
     };
-    match api_token::fetch(&account, bought, row, tools.client, tools.store) {
+    // A row that was changed is no word of the provider's, so this is not noted as a refusal.
+    check_issued_by(&account, row)?;
+    let fetch = |of: &Account| api_token::fetch(of, bought, row, tools.client, tools.store);
+    let (account, outcome) = match fetch(&account) {
         // The first token was turned away before its time.
         Err(Error::SignIn { .. }) if can_refresh && !should_refresh => {
             let account = oauth(old, tokens, row, tools)?;
-            api_token::fetch(&account, bought, row, tools.client, tools.store)
+            let outcome = fetch(&account);
+            (account, outcome)
         }
+        outcome => (account, outcome),
+    };
+    match outcome {
         Err(Error::SignIn { .. }) => note_refusal(&account, "unauthorized", tools.store),
         outcome => outcome,
     }
@@ -72,6 +79,15 @@ pub fn is_issued_by(account: &Account, row: &Provider) -> bool {
         || account.issued_by == row.token_url.as_deref().and_then(endpoint::origin)
 }
 
+/// A sign-in where it is not.
+pub fn check_issued_by(account: &Account, row: &Provider) -> Result<()> {
+    if is_issued_by(account, row) {
+        return Ok(());
+    }
+    let why = "it was issued by another server than the one the provider's row names now";
+    Err(sign_in(&account.id, why.to_owned()))
+}
+
 /// One request. Space on the disk is taken first, so that a full or read-only disk is found
 /// before the refresh token is spent.
 fn oauth(old: &Account, old_tokens: &Tokens, row: &Provider, tools: &Tools) -> Result<Account> {
@@ -79,10 +95,7 @@ fn oauth(old: &Account, old_tokens: &Tokens, row: &Provider, tools: &Tools) -> R
         return Err(sign_in(&old.id, "there is no refresh token".to_owned()));
     };
     let row = &*discover::complete(row, tools.client)?;
-    if !is_issued_by(old, row) {
-        let why = "it was issued by another server than the one the provider's row names now";
-        return Err(sign_in(&old.id, why.to_owned()));
-    }
+    check_issued_by(old, row)?;
     let client = client_of(old, row, tools.store)?;
     let asking = token::refresh(row, &client, refresh_token)?;
     let space = tools.store.reserve_account(&old.id)?;
