@@ -2,8 +2,8 @@
 
 use crate::account::Account;
 use crate::error::Result;
-use crate::flows::discover;
 use crate::flows::fresh::{self, Need, Tools};
+use crate::flows::{discover, renew};
 use crate::protocol::identity;
 
 pub struct Checked {
@@ -41,7 +41,9 @@ fn probe(account: &Account, tools: &Tools) -> Result<Need> {
         return Ok(Need::Usual);
     }
     let Some(tokens) = account.credential.oauth() else { return Ok(Need::Usual) };
-    let row = discover::complete(tools.providers.get(&account.id.provider)?, tools.client)?;
+    let row = tools.providers.get(&account.id.provider)?.at(account.instance())?;
+    let row = discover::complete(&row, tools.client)?;
+    renew::check_issued_by(account, &row)?;
     let Some(request) = identity::userinfo(&row, &tokens.access_token)? else {
         return Ok(Need::Usual);
     };

@@ -21,10 +21,7 @@ pub fn renew(
     tools: &Tools,
     _lock: &AccountLock,
 ) -> Result<Account> {
-    let row = &match old.instance() {
-        Some(address) => row.at_instance(address)?,
-        None => row.clone(),
-    };
+    let row = &*row.at(old.instance())?;
     match &old.credential {
         Credential::Oauth(tokens) => both(old, tokens, need, row, tools),
         Credential::Cookie(..) => session::renew(old, row, tools),

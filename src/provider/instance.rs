@@ -1,6 +1,8 @@
 //! Providers that customers run at addresses of their own: one normal form of such an address, and
 //! the row as it is there.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 use ureq::http::Uri;
 
@@ -40,6 +42,14 @@ pub fn name_of(instance: &str) -> String {
 }
 
 impl Provider {
+    /// The row of an account: at its address, if it has one.
+    pub fn at(&self, address: Option<&str>) -> Result<Cow<'_, Provider>> {
+        match address {
+            Some(address) => self.at_instance(address).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(self)),
+        }
+    }
+
     /// The row as it is at a normalised address.
     pub fn at_instance(&self, address: &str) -> Result<Provider> {
         let Some(instance) = &self.instance else { return Ok(self.clone()) };
