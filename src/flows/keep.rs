@@ -196,8 +196,13 @@ fn add_project(
     let Some(code_assist) = &login.provider.code_assist else { return Ok(account) };
     match project::look_up(&account, code_assist, client) {
         Ok(project) => {
-            account.extra.insert("project_id".to_owned(), Value::from(project));
             let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
+            let Some(current) = store.read_account(&account.id)? else {
+                warnings.push(format!("{} was signed out meanwhile", account.id));
+                return Ok(account);
+            };
+            account = current;
+            account.extra.insert("project_id".to_owned(), Value::from(project));
             let space = store.reserve_account(&account.id)?;
             store.write_account(&account, space)?;
         }
@@ -217,6 +222,10 @@ fn add_api_token(
     let row = &login.provider;
     let Some(bought) = &row.api_token else { return Ok(account) };
     let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
+    let Some(account) = store.read_account(&account.id)? else {
+        warnings.push(format!("{} was signed out meanwhile", account.id));
+        return Ok(account);
+    };
     match api_token::fetch(&account, bought, row, client, store) {
         Ok(account) => Ok(account),
         Err(error) => {
