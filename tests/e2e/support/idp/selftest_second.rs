@@ -1,5 +1,7 @@
 //! The dialects with a second token are as strict as they claim, and so are their overlays.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::device::GRANT_TYPE;
@@ -133,10 +135,8 @@ fn iflows_client_proves_itself_twice_and_names_its_redirect_twice() {
         assert!(authorize(&idp, &slip).param("error").is_some(), "{slip:?}");
         assert_eq!(idp.complaints().len(), 1, "{slip:?}");
     }
-    // `10009311001:` and the secret, in base64.
-    use base64::Engine;
     let basic = |name: &str, secret: &str| {
-        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{secret}"));
+        let pair = STANDARD.encode(format!("{name}:{secret}"));
         format!("Basic {pair}")
     };
     let good = basic("10009311001", &secret);
