@@ -61,7 +61,10 @@ fn print_json(found: &HandOut, app: &App) -> Result<()> {
         matches!(account.credential, Credential::ApiKey(_)) && !row.ways.contains(&Way::ApiKey);
     let (base, headers) = if is_foreign_key {
         (None, Map::new())
-    } else if row.api_token.is_some() && account.api_token.is_none() {
+    } else if row.api_token.is_some()
+        && account.credential.oauth().is_some()
+        && account.api_token.is_none()
+    {
         // The first token of two is not for the API.
         let (name, value) = attach::credential_header(account, &row);
         (None, Map::from_iter([(name, Value::from(value))]))
