@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bearer;
+mod codemie;
 mod contract;
 mod cursor;
 mod device;
