@@ -164,7 +164,14 @@ fn judge(
     source: Source,
     text: &str,
 ) -> std::result::Result<Callback, String> {
-    if let Begun::Cookie { .. } = pending.begun {
+    if let Begun::Cookie { redirect_uri } = &pending.begun {
+        let port = protocol::session::port(text);
+        if port.is_some() && port != protocol::session::port(redirect_uri) {
+            // It may be the session of another instance, which must not see it.
+            return Err(
+                "this belongs to another sign-in attempt; use the newest address".to_owned()
+            );
+        }
         let callback = protocol::session::parse_callback(text);
         return callback.ok_or_else(|| "this holds no session; copy the whole address".to_owned());
     }

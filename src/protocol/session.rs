@@ -33,10 +33,12 @@ pub fn parse_callback(pasted: &str) -> Option<Callback> {
     Some(Callback { state: None, iss: None, outcome: Outcome::Code(session) })
 }
 
-/// The port a pasted address was sent to, which tells logins under way apart.
+/// The port a pasted address was sent to, which tells logins under way apart. None: a query alone.
 pub fn port(pasted: &str) -> Option<u16> {
-    let (_, rest) = pasted.split_once("://")?;
-    let authority = rest.split(['/', '?']).next()?;
+    let text: String = pasted.chars().filter(|c| !c.is_whitespace()).collect();
+    let address = text.split('?').next()?;
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let authority = rest.split('/').next()?;
     authority.rsplit_once(':')?.1.parse().ok()
 }
 
@@ -220,7 +222,12 @@ mod tests {
             assert_eq!(parse_callback(&text), None, "{text}");
         }
         assert_eq!(port("http://localhost:1234/auth?token=x"), Some(1234));
-        assert_eq!(port("token=x"), None);
+        assert_eq!(port("<localhost:1234/\n auth?token=x>"), Some(1234));
+        for bare in
+            ["token=x", "?token=x", "token=a/b+c=", "http://localhost/auth?token=http://x:1/"]
+        {
+            assert_eq!(port(bare), None, "{bare}");
+        }
     }
 
     #[test]
