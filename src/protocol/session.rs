@@ -114,6 +114,10 @@ pub fn rotated(
         cookies.insert(name.to_owned(), value.to_owned());
         ends.extend(end);
     }
+    if cookies.is_empty() {
+        // Whoever gives a good answer and takes the session away is not believed: we have no other.
+        return (header.clone(), None);
+    }
     let expires_at = ends.into_iter().min().or_else(|| expiry_of_jwt(&cookies));
     (join(&cookies), expires_at)
 }
@@ -257,6 +261,8 @@ mod tests {
         assert_eq!(end, Some(NOW.plus(3600)));
         let (same, end) = rotated(&old, &[], NOW);
         assert_eq!((same.expose(), end), (old.expose(), None));
+        let gone = set(&["_oauth2_proxy_0=; Max-Age=0", "_oauth2_proxy_1=x; Max-Age=0", "other="]);
+        assert_eq!(rotated(&old, &gone, NOW).0.expose(), old.expose(), "none is no session");
     }
 
     #[test]
