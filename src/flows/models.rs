@@ -12,6 +12,11 @@ use crate::provider::Provider;
 /// `SignIn`: the API turns the credential away.
 pub fn list(account: &Account, row: &Provider, client: &Client) -> Result<Vec<Model>> {
     let url = models::url(account, row)?;
+    let is_cookie = matches!(account.credential, Credential::Cookie(..));
+    if is_cookie && endpoint::origin(&url) != account.issued_by {
+        let what = format!("{}: the session belongs to another host than {url}", account.id);
+        return Err(Error::failed(what).or_try(account.id.login_command()));
+    }
     let reply = client.send(models::request(&url, account, row)?)?;
     let host = endpoint::origin(&url).unwrap_or_default();
     if reply.status == 429 || reply.status >= 500 {
