@@ -17,7 +17,7 @@ use crate::pending::{Begun, PendingLogin};
 use crate::protocol::{attach, pkce, request, session};
 use crate::provider::{self, Provider};
 use crate::secret::Secret;
-use crate::store::{Claimed, Store};
+use crate::store::{Claimed, Reservation, Store};
 use crate::time::Timestamp;
 
 /// Builds the address to open, with the port of the redirect in it, and stores the login under way.
@@ -54,17 +54,26 @@ pub fn finish(
     client: &Client,
     store: &Store,
 ) -> Result<SignedIn> {
-    match accept(&claimed.login, pasted, client, store) {
-        Ok(mut signed_in) => {
-            if let Err(error) = store.drop_claimed(claimed) {
-                signed_in.warnings.push(error.to_string());
+    let mut warnings = Vec::new();
+    match show(&claimed.login, pasted, client, store, &mut warnings) {
+        Ok((account, space)) => {
+            let login = &claimed.login;
+            let kept = keep::check_expected(login, &account.identity)
+                .and_then(|()| keep::write(account, login.replace, space, store, &mut warnings));
+            // Whoever waits for the end of this login looks for its account then.
+            let dropped = store.drop_claimed(claimed);
+            let account = kept?;
+            if let Err(error) = dropped {
+                warnings.push(error.to_string());
             }
-            Ok(signed_in)
+            let path = store.account_path(&account.id);
+            Ok(SignedIn { account, path, warnings, elsewhere: false })
         }
-        Err(error @ (Error::Refused { .. } | Error::Failed { .. })) => {
+        Err(error @ Error::Refused { .. }) => {
             store.drop_claimed(claimed)?;
             Err(error)
         }
+        // The instance did not say no: it was not reached, or is not trusted.
         Err(error) => {
             store.release(claimed)?;
             Err(finish::still_open(error))
@@ -72,14 +81,15 @@ pub fn finish(
     }
 }
 
-fn accept(
+/// The account as the instance sees it, and the space it will need.
+fn show(
     login: &PendingLogin,
     pasted: &Secret,
     client: &Client,
     store: &Store,
-) -> Result<SignedIn> {
+    warnings: &mut Vec<String>,
+) -> Result<(Account, Reservation)> {
     let row = &login.provider;
-    let mut warnings = Vec::new();
     let no_session = || Error::usage("this holds no session; copy the whole address");
     let (cookies, expires_at) = session::header(pasted).ok_or_else(no_session)?;
     let space = finish::reserve(login, store)?;
@@ -93,7 +103,7 @@ fn accept(
     account.issued_by = endpoint::origin(address);
     account.login_ids = vec![login.login_id.clone()];
     account.extra.insert("instance".to_owned(), Value::from(address));
-    find_api(&mut account, row, client, &mut warnings);
+    find_api(&mut account, row, client, warnings);
     if login.verify {
         let (reply, cookies) = ask_user(&account, row, client)?;
         let user = match session::parse_user(&reply.body) {
@@ -101,12 +111,9 @@ fn accept(
             None => return Err(Error::unreadable(address, "no user")),
         };
         account.credential = cookies;
-        keep_projects(&mut account, user, &mut warnings);
+        keep_projects(&mut account, user, warnings);
     }
-    keep::check_expected(login, &account.identity)?;
-    let account = keep::write(account, login.replace, space, store, &mut warnings)?;
-    let path = store.account_path(&account.id);
-    Ok(SignedIn { account, path, warnings, elsewhere: false })
+    Ok((account, space))
 }
 
 fn keep_projects(account: &mut Account, user: session::User, warnings: &mut Vec<String>) {
