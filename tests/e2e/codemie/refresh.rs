@@ -97,13 +97,18 @@ fn an_ended_session_of_any_shape_needs_the_person_and_keeps_its_cookies() {
 /// `status` says that it cannot be used, and so does everybody else.
 #[test]
 fn a_session_known_to_be_over_is_not_handed_out() {
-    let lab = Lab::signed_in();
-    lab.instance.end_sessions(Away::Page);
-    lab.run("refresh", &[]).code(4);
-    let next = format!("try: keyfob login {}\n", lab.id());
-    lab.run("token", &[]).code(4).stdout_is("").stderr_has(&next);
-    lab.run("exec", &["--", "true"]).code(4);
-    lab.run("models", &[]).code(4).stderr_has(&next);
+    for expires_at in [Value::Null, json!(in_seconds(3_600))] {
+        let lab = Lab::signed_in();
+        lab.edit_account(&json!({"expires_at": expires_at}));
+        lab.instance.end_sessions(Away::Page);
+        lab.run("refresh", &[]).code(4);
+        let next = format!("try: keyfob login {}\n", lab.id());
+        lab.run("token", &[]).code(4).stdout_is("").stderr_has(&next);
+        lab.run("exec", &["--", "true"]).code(4);
+        lab.run("models", &[]).code(4).stderr_has(&next);
+        lab.run("status", &[]).code(4);
+        assert_eq!(lab.instance.asked().len(), 1, "nobody asks again");
+    }
 }
 
 #[test]
