@@ -143,7 +143,7 @@ pub fn wait(
         Heard::Over => finished_elsewhere(pending, store),
         Heard::TimedOut => Err(Error::Pending {
             what: format!("nobody finished the sign-in within {} s", ears.limit.as_secs()),
-            next: Some(pending.account.login_command()),
+            next: Some(pending.login_command()),
         }),
     }
 }
@@ -223,6 +223,6 @@ pub fn finished_elsewhere(pending: &PendingLogin, store: &Store) -> Result<Signe
     }
     Err(Error::Failed {
         what: "the sign-in was refused or cancelled in another terminal".to_owned(),
-        next: Some(pending.account.login_command()),
+        next: Some(pending.login_command()),
     })
 }

@@ -70,8 +70,9 @@ pub fn finish(
             Ok(SignedIn { account, path, warnings, elsewhere: false })
         }
         Err(error @ Error::Refused { .. }) => {
+            let next = claimed.login.login_command();
             store.drop_claimed(claimed)?;
-            Err(error)
+            Err(error.or_try(next))
         }
         // The instance did not say no: it was not reached, or is not trusted.
         Err(error) => {
