@@ -173,7 +173,7 @@ fn judge(
             );
         }
         let callback = protocol::session::parse_callback(text);
-        return callback.ok_or_else(|| "this holds no session; copy the whole address".to_owned());
+        return callback.ok_or_else(|| protocol::session::why_none(text).to_owned());
     }
     let parsed = match (source, page) {
         (Source::Paste, Some(Shows::Code)) => callback::parse_code(text),

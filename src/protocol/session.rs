@@ -33,6 +33,26 @@ pub fn parse_callback(pasted: &str) -> Option<Callback> {
     Some(Callback { state: None, iss: None, outcome: Outcome::Code(session) })
 }
 
+/// Whether this comes of an instance that signs people in by itself: it hands out no session.
+pub fn is_of_local_sign_in(pasted: &str) -> bool {
+    let text: String = pasted.chars().filter(|c| !c.is_whitespace()).collect();
+    let value = text.split(['?', '&']).find_map(|pair| pair.strip_prefix("token="));
+    let value = value.and_then(|value| value.split(['&', '#']).next()).map(form::decode);
+    let bytes = value.and_then(|value| STANDARD.decode(value).ok()).unwrap_or_default();
+    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    answer.get("provider").is_some_and(|provider| provider == "local")
+        && answer.get("cookies").is_none()
+}
+
+/// Why there is no session in a text, in words for the person.
+pub fn why_none(pasted: &str) -> &'static str {
+    if is_of_local_sign_in(pasted) {
+        "this instance signs people in by itself and hands out no session; store a token of it"
+    } else {
+        "this holds no session; copy the whole address"
+    }
+}
+
 /// The port a pasted address was sent to, which tells logins under way apart. None: a query alone.
 pub fn port(pasted: &str) -> Option<u16> {
     let text: String = pasted.chars().filter(|c| !c.is_whitespace()).collect();
@@ -225,6 +245,9 @@ mod tests {
         ] {
             assert_eq!(parse_callback(&text), None, "{text}");
         }
+        let local =
+            format!("http://localhost/auth?token={}", STANDARD.encode(r#"{"provider":"local"}"#));
+        assert!(is_of_local_sign_in(&local) && !is_of_local_sign_in(&format!("token={good}")));
         assert_eq!(port("http://localhost:1234/auth?token=x"), Some(1234));
         assert_eq!(port("<localhost:1234/\n auth?token=x>"), Some(1234));
         for bare in

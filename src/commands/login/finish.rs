@@ -22,6 +22,10 @@ pub fn with_callback(pasted: &str, args: &Login, app: &App) -> Result<()> {
         return finish(callback, &login_id, args, app);
     }
     let callback = callback::parse(&text).ok_or_else(|| {
+        if session::is_of_local_sign_in(&text) {
+            let next = "keyfob login PROVIDER --url URL --jwt-token -";
+            return Error::usage(session::why_none(&text)).or_try(next);
+        }
         let what = "this is no callback: it holds no code; copy the whole address";
         Error::usage(what).or_try("keyfob login PROVIDER --auth-code -")
     })?;
