@@ -40,6 +40,8 @@ pub enum Begun {
     /// An instance sends its session to the redirect, and nothing that says which login it ends.
     Cookie {
         redirect_uri: String,
+        /// The project to work in, if one was named.
+        project: Option<String>,
     },
     Device {
         device_code: Secret,
@@ -81,7 +83,7 @@ impl PendingLogin {
     /// Where the browser of a browser login ends.
     pub fn redirect_uri(&self) -> Option<&str> {
         match &self.begun {
-            Begun::Browser { redirect_uri, .. } | Begun::Cookie { redirect_uri } => {
+            Begun::Browser { redirect_uri, .. } | Begun::Cookie { redirect_uri, .. } => {
                 Some(redirect_uri)
             }
             Begun::Device { .. } => None,

@@ -33,6 +33,7 @@ pub struct Wish {
     pub login_hint: Option<String>,
     pub prompt: Option<String>,
     pub expect: Option<String>,
+    pub project: Option<String>,
     pub replace: bool,
     pub verify: bool,
     pub wait_s: i64,
@@ -164,7 +165,7 @@ fn judge(
     source: Source,
     text: &str,
 ) -> std::result::Result<Callback, String> {
-    if let Begun::Cookie { redirect_uri } = &pending.begun {
+    if let Begun::Cookie { redirect_uri, .. } = &pending.begun {
         let port = protocol::session::port(text);
         if port.is_some() && port != protocol::session::port(redirect_uri) {
             // It may be the session of another instance, which must not see it.

@@ -36,7 +36,7 @@ pub fn begin(wish: Wish, now: Timestamp, store: &Store) -> Result<PendingLogin> 
         provider: wish.provider,
         client_secret: None,
         auth_url,
-        begun: Begun::Cookie { redirect_uri: wish.redirect_uri },
+        begun: Begun::Cookie { redirect_uri: wish.redirect_uri, project: wish.project },
         expect: wish.expect,
         replace: wish.replace,
         verify: wish.verify,
@@ -113,6 +113,7 @@ fn show(
         };
         account.credential = cookies;
         keep_projects(&mut account, user, warnings);
+        keep_choice(&mut account, login, store);
     }
     Ok((account, space))
 }
@@ -124,6 +125,22 @@ fn keep_projects(account: &mut Account, user: session::User, warnings: &mut Vec<
     }
     let projects: Vec<_> = user.projects.into_iter().map(Value::from).collect();
     account.extra.insert("projects".to_owned(), Value::from(projects));
+}
+
+/// The project named at the beginning, else the one of the last login, if it is still theirs.
+fn keep_choice(account: &mut Account, login: &PendingLogin, store: &Store) {
+    let old = store.read_account(&account.id).ok().flatten();
+    let named = match &login.begun {
+        Begun::Cookie { project, .. } => project.clone(),
+        Begun::Browser { .. } | Begun::Device { .. } => None,
+    };
+    let wanted = named.or_else(|| old?.fact("project").map(str::to_owned));
+    let projects = account.extra.get("projects").and_then(Value::as_array);
+    if let Some(wanted) = wanted.map(Value::from)
+        && projects.is_some_and(|projects| projects.contains(&wanted))
+    {
+        account.extra.insert("project".to_owned(), wanted);
+    }
 }
 
 /// Where the instance says its API is. Another host gets none of its cookies, so that is not followed.
