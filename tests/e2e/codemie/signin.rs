@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::{Lab, callback, port_of, session};
 use crate::login::demo::{LIMIT, Waiting, eventually};
-use crate::support::browser;
 use crate::support::codemie::{Instance, Person, jar, user};
 
 #[test]
