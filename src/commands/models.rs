@@ -70,7 +70,7 @@ pub fn run(args: &Models) -> Result<()> {
 }
 
 fn list(found: &HandOut, app: &App) -> Result<Vec<Model>> {
-    match models::list(&found.account, &*found.row(app)?, &app.client) {
+    match models::list(&found.account, &*found.row(app)?, &app.client, &app.store) {
         // No login would put another in its place.
         Err(Error::SignIn { why, .. }) if !found.is_stored => {
             let account = found.account.id.provider.clone();

@@ -1,6 +1,8 @@
 //! A browser session at an instance (CodeMie): begin, finish and renew. The wait between is that of any
 //! browser login. Cookies go to the instance they came from and nowhere else.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use ureq::http::Request;
 
@@ -19,6 +21,9 @@ use crate::provider::{self, Provider};
 use crate::secret::Secret;
 use crate::store::{Claimed, Reservation, Store};
 use crate::time::Timestamp;
+
+/// Longest wait for a process that is renewing the session.
+const LOCK_LIMIT: Duration = Duration::from_secs(40);
 
 /// Builds the address to open, with the port of the redirect in it, and stores the login under way.
 /// The instance takes no state, so that only the port and the wait tell a callback from a stranger's.
@@ -148,6 +153,7 @@ fn find_api(account: &mut Account, row: &Provider, client: &Client, warnings: &m
     let Some(base) = attach::api_base(account, row) else { return };
     let looked_up = get(&format!("{base}/config.js"), account).and_then(|r| client.send(r));
     let Ok(reply) = looked_up else { return };
+    take_rotated(account, &reply);
     if !(200..300).contains(&reply.status) {
         return;
     }
@@ -185,10 +191,41 @@ fn ask_user(account: &Account, row: &Provider, client: &Client) -> Result<(Reply
     if !(200..300).contains(&reply.status) {
         return Err(Error::unreadable(host, format!("status {}", reply.status)));
     }
-    let (cookies, named) =
-        session::rotated(account.credential.secret(), &reply.set_cookies, Timestamp::now());
-    let expires_at = named.or(account.credential.expires_at());
-    Ok((reply, Credential::Cookie(cookies, expires_at)))
+    let mut rotated = account.clone();
+    take_rotated(&mut rotated, &reply);
+    Ok((reply, rotated.credential))
+}
+
+/// The session after an answer to it, whatever was asked: the proxy in front rotates as it likes.
+fn take_rotated(account: &mut Account, reply: &Reply) {
+    if reply.status >= 500 || session::is_signed_out(reply.status, &reply.content_type, &reply.body)
+    {
+        return;
+    }
+    let old = &account.credential;
+    let (cookies, named) = session::rotated(old.secret(), &reply.set_cookies, Timestamp::now());
+    account.credential = Credential::Cookie(cookies, named.or(old.expires_at()));
+}
+
+/// Puts what an answer rotated on disk, unless somebody renewed the account meanwhile.
+pub fn keep_rotated(asked_as: &Account, reply: &Reply, store: &Store) -> Result<()> {
+    if reply.set_cookies.is_empty() || !matches!(asked_as.credential, Credential::Cookie(..)) {
+        return Ok(());
+    }
+    let _lock = store.lock_account(&asked_as.id, LOCK_LIMIT)?;
+    let Some(mut account) = store.read_account(&asked_as.id)? else { return Ok(()) };
+    if account.secret() != asked_as.secret() {
+        return Ok(());
+    }
+    take_rotated(&mut account, reply);
+    if account.secret() != asked_as.secret() || account.expires_at() != asked_as.expires_at() {
+        account.refreshed_at = Timestamp::now();
+        // Whoever showed the old one meanwhile was turned away.
+        account.refused = None;
+        let space = store.reserve_account(&account.id)?;
+        store.write_account(&account, space)?;
+    }
+    Ok(())
 }
 
 fn get(url: &str, account: &Account) -> Result<Request<Secret>> {
