@@ -144,8 +144,9 @@ pub fn session(cookies: &Value) -> Value {
 /// The command after `try: `, as words.
 #[track_caller]
 pub fn next_command(output: &Output) -> Vec<String> {
-    let lines = output.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("try: "));
-    let line = lines.last().unwrap_or_else(|| panic!("no try line\n{}", output.report()));
+    let mut lines =
+        output.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("try: "));
+    let line = lines.next_back().unwrap_or_else(|| panic!("no try line\n{}", output.report()));
     let words = line.strip_prefix("keyfob ").expect("a command of keyfob").split(' ');
     words.map(|word| word.trim_matches('\'').to_owned()).collect()
 }

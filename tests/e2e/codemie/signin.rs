@@ -67,7 +67,8 @@ fn headless_the_address_the_browser_ended_on_is_pasted() {
 
 #[test]
 fn every_shape_of_a_pasted_session_is_taken() {
-    let shapes: [(&str, fn(&str) -> String); 7] = [
+    type Shape = fn(&str) -> String;
+    let shapes: [(&str, Shape); 7] = [
         ("quotes", |back| format!("  \"{back}\"  ")),
         ("brackets", |back| format!("<{back}>")),
         ("no scheme", |back| back.trim_start_matches("http://").to_owned()),
@@ -222,6 +223,7 @@ fn a_large_session_can_be_pasted_at_a_terminal() {
     }
     let mut process = lab.login(&["--no-browser"]).pty().spawn();
     let url = process.stdout_line_containing("/v1/auth/login/", LIMIT);
+    eventually("the prompt", || process.stdout().contains("paste here"));
     let back = lab.person(&url).location;
     assert!(back.len() > 4_096);
     process.write_stdin(format!("{back}\n"));

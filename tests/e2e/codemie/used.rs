@@ -82,6 +82,36 @@ fn models_are_asked_for_with_the_session() {
 }
 
 #[test]
+fn cookies_that_are_rotated_with_any_answer_are_kept() {
+    let lab = Lab::signed_in();
+    lab.instance.world().rotate = Some("Max-Age=3600".to_owned());
+    for _ in 0..2 {
+        lab.run("models", &[]).ok();
+        assert_eq!(lab.account()["access_token"], lab.instance.newest_session());
+        assert!(lab.account()["expires_at"].is_string());
+    }
+    assert_eq!(lab.instance.asked().len(), 2);
+    assert_eq!(lab.account()["extra"]["project"], "alpha");
+    lab.run("refresh", &[]).ok();
+}
+
+/// A process may come too late with cookies just rotated away; the session outlives that.
+#[test]
+fn many_lists_at_once_lose_no_session() {
+    let lab = Lab::signed_in();
+    lab.instance.world().rotate = Some("Path=/".to_owned());
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..6).map(|_| scope.spawn(|| lab.run("models", &[]))).collect();
+        for one in all {
+            let output = one.join().unwrap();
+            output.check(matches!(output.status, Some(0 | 4)), "a list, or too late");
+        }
+    });
+    assert_eq!(lab.account()["access_token"], lab.instance.newest_session());
+    lab.run("refresh", &[]).ok();
+}
+
+#[test]
 fn models_of_an_ended_session_are_no_list_of_nothing() {
     for away in [Away::Page, Away::To("https://idp.example/".to_owned()), Away::Status(401)] {
         let lab = Lab::signed_in();

@@ -58,8 +58,8 @@ fn api(world: &mut World, request: &Seen, path: &str) -> Answer {
         _ => Answer::json(404, &json!({"error": {"message": "Not Found"}})),
     };
     match (session, world.rotate.clone()) {
-        // The look-up of the API's address is served by the front end, which knows no sessions.
-        (Some(at), Some(end)) if path.starts_with("/v1/") => {
+        // The proxy does so whatever is asked for, and what was rotated away is no longer good.
+        (Some(at), Some(end)) => {
             let fresh = world.new_jar();
             world.sessions[at] = fresh.clone();
             set_cookies(answer, &fresh, &end).with("Set-Cookie", "INGRESSCOOKIE=tracker; Path=/")
