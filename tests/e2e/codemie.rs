@@ -7,6 +7,7 @@ mod project;
 mod refresh;
 mod signin;
 mod tls;
+mod under_way;
 mod used;
 
 use std::path::PathBuf;
