@@ -13,7 +13,17 @@ const LIMIT_BYTES: usize = 8 * 1024;
 /// Accepts https, or http to loopback. `what` names the address in the error
 /// ("token endpoint"), which shows neither its query nor a password in it.
 pub fn check(what: &str, url: &str) -> Result<()> {
-    match objection(url) {
+    refuse(what, url, objection(url, is_loopback))
+}
+
+/// The same for addresses at which a machine of a cloud asks for its own identity: plain http may
+/// also go to link-local addresses, which no router passes on.
+pub fn check_link_local(what: &str, url: &str) -> Result<()> {
+    refuse(what, url, objection(url, |host| is_loopback(host) || is_link_local(host)))
+}
+
+fn refuse(what: &str, url: &str, objection: Option<&'static str>) -> Result<()> {
+    match objection {
         None => Ok(()),
         Some(reason) => {
             let shown = harmless(&without_secrets(url), 200);
@@ -46,6 +56,15 @@ pub fn is_loopback(host: &str) -> bool {
         || ip(host).is_some_and(|ip| ip.to_canonical().is_loopback())
 }
 
+/// 169.254.0.0/16 (RFC 3927) and fe80::/10 (RFC 4291), as an address: a name could lead anywhere.
+fn is_link_local(host: &str) -> bool {
+    match ip(host).map(|ip| ip.to_canonical()) {
+        Some(IpAddr::V4(ip)) => ip.is_link_local(),
+        Some(IpAddr::V6(ip)) => ip.is_unicast_link_local(),
+        None => false,
+    }
+}
+
 /// `1.2.3.4`, `::1` or `[::1]`. Short forms such as `127.1` are names, not addresses.
 pub fn ip(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
@@ -72,7 +91,7 @@ fn is_host(host: &str) -> bool {
     }
 }
 
-fn objection(url: &str) -> Option<&'static str> {
+fn objection(url: &str, may_be_plain: impl Fn(&str) -> bool) -> Option<&'static str> {
     if url.len() > LIMIT_BYTES {
         return Some("longer than 8 KB");
     }
@@ -93,7 +112,7 @@ fn objection(url: &str) -> Option<&'static str> {
     if !is_host_and_port(authority.as_str()) {
         return Some("names no valid host and port");
     }
-    if *scheme == Scheme::HTTP && !is_loopback(authority.host()) {
+    if *scheme == Scheme::HTTP && !may_be_plain(authority.host()) {
         return Some("plain http is only for this machine, use https");
     }
     None
@@ -177,6 +196,37 @@ mod tests {
             &long,
         ] {
             assert!(check("endpoint", url).is_err(), "{url:.80}");
+        }
+    }
+
+    #[test]
+    fn link_local_is_for_those_who_ask_for_it() {
+        for url in [
+            "http://169.254.169.254/metadata",
+            "http://169.254.0.1:8081/msi/token",
+            "http://[fe80::1]/x",
+            "http://[febf::1]/x",
+            "http://[::ffff:169.254.1.1]/x",
+        ] {
+            assert!(check_link_local("endpoint", url).is_ok(), "{url}");
+            assert!(check("endpoint", url).is_err(), "{url}");
+        }
+        for url in ["http://127.0.0.1:1/x", "http://localhost/x", "https://x.example/x"] {
+            assert!(check_link_local("endpoint", url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://x.example/",
+            "http://169.255.169.254/",
+            "http://169.254.169.254.evil.example/",
+            "http://169.254.169.254@evil.example/",
+            "http://2852039166/",
+            "http://10.0.0.1/",
+            "http://[fec0::1]/",
+            "http://[fe7f::1]/",
+            "http://[fd00:ec2::254]/",
+            "ftp://169.254.169.254/",
+        ] {
+            assert!(check_link_local("endpoint", url).is_err(), "{url}");
         }
     }
 

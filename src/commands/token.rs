@@ -1,5 +1,5 @@
 use argh::FromArgs;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::account::AccountRef;
 use crate::commands::hand_out::{Asked, HandOut};
@@ -61,6 +61,10 @@ fn print_json(found: &HandOut, app: &App) -> Result<()> {
         matches!(account.credential, Credential::ApiKey(_)) && !row.ways.contains(&Way::ApiKey);
     let (base, headers) = if is_foreign_key {
         (None, Map::new())
+    } else if row.api_token.is_some() && account.api_token.is_none() {
+        // The first token of two is not for the API.
+        let (name, value) = attach::credential_header(account, &row);
+        (None, Map::from_iter([(name, Value::from(value))]))
     } else {
         (attach::api_base(account, &row), attach::headers(account, &row))
     };

@@ -12,8 +12,8 @@ use crate::provider::{ApiToken, Provider};
 use crate::store::Store;
 use crate::time::Timestamp;
 
-/// One request, and the account on disk with what it brought. The caller holds the account's lock.
-/// `SignIn`: the first token was turned away.
+/// One request, and the account on disk with what it brought. The caller holds the account's lock, and
+/// knows that the row is of the server that issued the first token. `SignIn`: the first token was turned away.
 pub fn fetch(
     account: &Account,
     bought: &ApiToken,

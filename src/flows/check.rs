@@ -4,7 +4,7 @@ use crate::account::Account;
 use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::fresh::{self, Need, Tools};
-use crate::flows::{discover, models};
+use crate::flows::{discover, models, renew};
 use crate::protocol::identity;
 
 pub struct Checked {
@@ -71,6 +71,7 @@ fn probe(account: &Account, tools: &Tools) -> Result<Need> {
     };
     let row = tools.providers.get(&account.id.provider)?.at(account.instance())?;
     let row = discover::complete(&row, tools.client)?;
+    renew::check_issued_by(account, &row)?;
     let Some(request) = identity::userinfo(&row, &tokens.access_token)? else {
         return Ok(Need::Usual);
     };

@@ -85,16 +85,21 @@ fn ask_userinfo(row: &Provider, tokens: &Tokens, client: &Client) -> Result<Valu
 
 pub fn check_expected(login: &PendingLogin, who: &Identity) -> Result<()> {
     let Some(expected) = &login.expect else { return Ok(()) };
-    let is = |known: &Option<String>| {
-        known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(expected))
-    };
-    if is(&who.email) || is(&who.subject) {
+    if is_expected(expected, who) {
         return Ok(());
     }
     let came = who.name().unwrap_or("somebody unknown");
     let account = text::shell_word(&login.account.to_string());
     Err(Error::failed(format!("{came} signed in, not {expected}; nothing was stored"))
         .or_try(format!("keyfob login {account} --prompt select_account")))
+}
+
+/// Whether `expected` is the email or the subject.
+pub fn is_expected(expected: &str, who: &Identity) -> bool {
+    let is = |known: &Option<String>| {
+        known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(expected))
+    };
+    is(&who.email) || is(&who.subject)
 }
 
 /// The person's name; people at an instance of their own may have the same name elsewhere.
@@ -196,8 +201,13 @@ fn add_project(
     let Some(code_assist) = &login.provider.code_assist else { return Ok(account) };
     match project::look_up(&account, code_assist, client) {
         Ok(project) => {
-            account.extra.insert("project_id".to_owned(), Value::from(project));
             let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
+            let Some(current) = store.read_account(&account.id)? else {
+                warnings.push(format!("{} was signed out meanwhile", account.id));
+                return Ok(account);
+            };
+            account = current;
+            account.extra.insert("project_id".to_owned(), Value::from(project));
             let space = store.reserve_account(&account.id)?;
             store.write_account(&account, space)?;
         }
@@ -217,6 +227,10 @@ fn add_api_token(
     let row = &login.provider;
     let Some(bought) = &row.api_token else { return Ok(account) };
     let _lock = store.lock_account(&account.id, LOCK_LIMIT)?;
+    let Some(account) = store.read_account(&account.id)? else {
+        warnings.push(format!("{} was signed out meanwhile", account.id));
+        return Ok(account);
+    };
     match api_token::fetch(&account, bought, row, client, store) {
         Ok(account) => Ok(account),
         Err(error) => {
@@ -230,9 +244,9 @@ fn add_api_token(
 pub fn set_fact(signed_in: &mut SignedIn, key: &str, value: &str, store: &Store) -> Result<()> {
     let _lock = store.lock_account(&signed_in.account.id, LOCK_LIMIT)?;
     let space = store.reserve_account(&signed_in.account.id)?;
-    if let Some(current) = store.read_account(&signed_in.account.id)? {
-        signed_in.account = current;
-    }
+    // Signed out meanwhile: nothing is brought back.
+    let Some(current) = store.read_account(&signed_in.account.id)? else { return Ok(()) };
+    signed_in.account = current;
     signed_in.account.extra.insert(key.to_owned(), Value::from(value));
     store.write_account(&signed_in.account, space)?;
     Ok(())

@@ -3,7 +3,6 @@
 
 pub mod api_token;
 pub mod check;
-pub mod child;
 pub mod device;
 pub mod discover;
 pub mod entra;
@@ -15,6 +14,7 @@ pub mod key;
 pub mod login;
 pub mod logout;
 pub mod models;
+pub mod program;
 pub mod project;
 pub mod redirect;
 pub mod renew;

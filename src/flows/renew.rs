@@ -1,6 +1,6 @@
 //! Renewing an account under its lock, each kind of credential in its own way.
 
-use crate::account::{Account, AccountId, OauthClient, Refusal};
+use crate::account::{Account, OauthClient, Refusal};
 use crate::credential::{Credential, Tokens};
 use crate::endpoint;
 use crate::error::{Error, Result};
@@ -43,8 +43,9 @@ fn both(
     tools: &Tools,
 ) -> Result<Account> {
     let bought = row.api_token.as_ref();
-    if bought.is_some() && !is_issued_by(old, row) {
-        return Err(issued_elsewhere(&old.id));
+    if bought.is_some() {
+        // A row that was changed is no word of the provider's, so this is not noted as a refusal.
+        check_issued_by(old, row)?;
     }
     let base = old.clone().without_api_token();
     let can_refresh = tokens.refresh_token.is_some();
@@ -74,6 +75,15 @@ pub fn is_issued_by(account: &Account, row: &Provider) -> bool {
         || account.issued_by == row.token_url.as_deref().and_then(endpoint::origin)
 }
 
+/// A sign-in where it is not.
+pub fn check_issued_by(account: &Account, row: &Provider) -> Result<()> {
+    if is_issued_by(account, row) {
+        return Ok(());
+    }
+    let why = "it was issued by another server than the one the provider's row names now";
+    Err(sign_in(&account.id, why.to_owned()))
+}
+
 /// One request. Space on the disk is taken first, so that a full or read-only disk is found
 /// before the refresh token is spent.
 fn oauth(old: &Account, old_tokens: &Tokens, row: &Provider, tools: &Tools) -> Result<Account> {
@@ -81,9 +91,7 @@ fn oauth(old: &Account, old_tokens: &Tokens, row: &Provider, tools: &Tools) -> R
         return Err(sign_in(&old.id, "there is no refresh token".to_owned()));
     };
     let row = &*discover::complete(row, tools.client)?;
-    if !is_issued_by(old, row) {
-        return Err(issued_elsewhere(&old.id));
-    }
+    check_issued_by(old, row)?;
     let client = client_of(old, row, tools.store)?;
     let asking = token::refresh(row, &client, refresh_token)?;
     let space = tools.store.reserve_account(&old.id)?;
@@ -132,11 +140,6 @@ fn oauth(old: &Account, old_tokens: &Tokens, row: &Provider, tools: &Tools) -> R
             Err(Error::unreadable(from, what))
         }
     }
-}
-
-fn issued_elsewhere(id: &AccountId) -> Error {
-    let why = "it was issued by another server than the one the provider's row names now";
-    sign_in(id, why.to_owned())
 }
 
 /// The client the login was made with. The row's secret counts while its client is the same one,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::account::Account;
 use crate::credential::{Credential, Minted};
 use crate::error::{Error, Result};
-use crate::flows::child;
+use crate::flows::program;
 use crate::protocol::jwt;
 use crate::provider::{Provider, Tool};
 use crate::secret::Secret;
@@ -22,11 +22,12 @@ const STATUS_LIMIT: Duration = Duration::from_secs(20);
 
 /// Whether somebody is signed in there, by the tool's own word.
 pub fn is_signed_in(program: &Path, tool: &Tool) -> Result<bool> {
-    let said = child::ask(program, &tool.status, STATUS_LIMIT);
-    let said = said.map_err(|why| Error::failed(format!("{} {why}", tool.program)))?;
-    let words = format!("{} {}", said.stdout.expose(), said.stderr).to_lowercase();
+    let arguments: Vec<_> = tool.status.iter().map(String::as_str).collect();
+    let ended = program::run(program, &arguments, STATUS_LIMIT);
+    let ended = ended.map_err(|why| Error::failed(format!("{}: {why}", tool.program)))?;
+    let words = format!("{} {}", ended.stdout.expose(), ended.stderr.expose()).to_lowercase();
     let says_no = ["not logged in", "not signed in", "not authenticated", "logged out"];
-    Ok(said.status.success() && !says_no.iter().any(|no| words.contains(no)))
+    Ok(ended.is_success && !says_no.iter().any(|no| words.contains(no)))
 }
 
 /// The tool's own sign-in, with the terminal to itself.

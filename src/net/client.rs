@@ -10,9 +10,9 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Method, Request, Response, Uri, header};
 use ureq::tls::TlsConfig;
 
-use crate::endpoint::check;
+use crate::endpoint::{check, check_link_local};
 use crate::error::{Error, Result};
-use crate::net::failure::Attempt;
+use crate::net::failure::{self, Attempt};
 use crate::net::{ca, proxy};
 use crate::secret::Secret;
 use crate::text::harmless;
@@ -20,6 +20,8 @@ use crate::time::Timestamp;
 
 const USER_AGENT: &str = concat!("keyfob/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT_S: u64 = 10;
+/// Who is on the same link answers within milliseconds, or is not there.
+const LINK_LOCAL_CONNECT_TIMEOUT: Duration = Duration::from_millis(800);
 const BODY_LIMIT_BYTES: u64 = 1024 * 1024;
 
 /// What a server answered, whatever its status. `content_type` is lower case and without
@@ -52,6 +54,11 @@ impl Client {
         Client { timeout_s, plain, direct, proxied }
     }
 
+    /// In seconds, for those who wait for something else than a server.
+    pub fn timeout_s(&self) -> u64 {
+        self.timeout_s
+    }
+
     /// One request with a small answer. Redirects are not followed and an error status is
     /// no error. No answer, or half of one, is Temporary; a server that cannot be trusted
     /// is Failed; a good answer above 1 MiB is Unreadable.
@@ -69,19 +76,34 @@ impl Client {
             Some(_) => run_bounded(agent, request, self.timeout_s),
             None => run(agent, request).and_then(reply),
         };
-        let line = format!("{method} {host}{}", harmless(uri.path(), 200));
+        log_outcome(&method, &uri, &outcome);
         match outcome {
-            Ok(reply) => {
-                crate::log::debug(&format!("{line} -> {}", reply.status));
-                if reply.too_long && reply.status < 400 {
-                    return Err(Error::unreadable(host, "more than 1 MiB"));
-                }
-                Ok(reply)
-            }
+            Ok(reply) => not_too_long(reply, host),
             Err(error) => {
-                crate::log::debug(&format!("{line} -> no answer"));
                 let timeout_s = self.timeout_s;
                 Err(Attempt { host: &host, proxied_by, timeout_s }.explain(error))
+            }
+        }
+    }
+
+    /// One request to where a machine of a cloud asks for its own identity: plain http goes to
+    /// loopback and link-local addresses, and nothing goes through a proxy. None: nobody is at the
+    /// address, which is known after 0.8 s. All else as `send`.
+    pub fn send_link_local(&self, request: Request<Secret>) -> Result<Option<Reply>> {
+        check_link_local("address", &request.uri().to_string())?;
+        let uri = request.uri().clone();
+        let method = request.method().clone();
+        let host = uri.authority().map_or_else(String::new, ToString::to_string);
+        let is_https = uri.scheme_str() == Some("https");
+        let agent = self.new_agent(is_https, None, LINK_LOCAL_CONNECT_TIMEOUT)?;
+        let outcome = run(&agent, request).and_then(reply);
+        log_outcome(&method, &uri, &outcome);
+        match outcome {
+            Ok(reply) => not_too_long(reply, host).map(Some),
+            Err(error) if failure::is_nobody_there(&error) => Ok(None),
+            Err(error) => {
+                let timeout_s = self.timeout_s;
+                Err(Attempt { host: &host, proxied_by: None, timeout_s }.explain(error))
             }
         }
     }
@@ -96,6 +118,17 @@ impl Client {
         if let Some(agent) = slot.get() {
             return Ok(agent);
         }
+        let connect_timeout = Duration::from_secs(self.timeout_s.min(CONNECT_TIMEOUT_S));
+        let agent = self.new_agent(is_https, proxy, connect_timeout)?;
+        Ok(slot.get_or_init(|| agent))
+    }
+
+    fn new_agent(
+        &self,
+        is_https: bool,
+        proxy: Option<ureq::Proxy>,
+        connect_timeout: Duration,
+    ) -> Result<Agent> {
         let mut tls = TlsConfig::builder();
         if is_https {
             tls = tls.root_certs(ca::roots(|name| env::var_os(name))?);
@@ -108,13 +141,29 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy)
-            .timeout_connect(Some(Duration::from_secs(self.timeout_s.min(CONNECT_TIMEOUT_S))))
+            .timeout_connect(Some(connect_timeout))
             .timeout_global(Some(Duration::from_secs(self.timeout_s)))
             .tls_config(tls.build())
             .user_agent(USER_AGENT)
             .build();
-        Ok(slot.get_or_init(|| config.new_agent()))
+        Ok(config.new_agent())
     }
+}
+
+fn log_outcome(method: &Method, uri: &Uri, outcome: &std::result::Result<Reply, ureq::Error>) {
+    let host = uri.authority().map_or("", |authority| authority.as_str());
+    let answer = match outcome {
+        Ok(reply) => reply.status.to_string(),
+        Err(_) => "no answer".to_owned(),
+    };
+    crate::log::debug(&format!("{method} {host}{} -> {answer}", harmless(uri.path(), 200)));
+}
+
+fn not_too_long(reply: Reply, host: String) -> Result<Reply> {
+    if reply.too_long && reply.status < 400 {
+        return Err(Error::unreadable(host, "more than 1 MiB"));
+    }
+    Ok(reply)
 }
 
 /// ureq gives each read of a proxy's answer to CONNECT the whole time-out anew, so a proxy that

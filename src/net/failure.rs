@@ -113,6 +113,26 @@ impl Attempt<'_> {
     }
 }
 
+/// Whether the address itself is dead: no connection came about, and none would through a retry.
+pub fn is_nobody_there(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::ConnectionFailed
+        | ureq::Error::HostNotFound
+        | ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => true,
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::AddrNotAvailable
+                | ErrorKind::ConnectionRefused
+                | ErrorKind::HostUnreachable
+                | ErrorKind::InvalidInput
+                | ErrorKind::NetworkDown
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::PermissionDenied
+        ),
+        _ => false,
+    }
+}
+
 const SET_CA_FILE: &str = "set KEYFOB_CA_FILE to your organisation's CA file";
 
 /// How rustls begins on every fault of a certificate (0.23, Display of its Error).

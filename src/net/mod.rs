@@ -1,5 +1,5 @@
-//! The only files that touch a socket. Nothing here knows OAuth: requests come in as values, and
-//! what counts as a callback is a question to the caller.
+//! The only files that touch a socket, or ask another program. Nothing here knows OAuth: requests come
+//! in as values, and what counts as a callback is a question to the caller.
 
 mod ca;
 pub mod client;

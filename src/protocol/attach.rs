@@ -22,6 +22,10 @@ pub fn api_base(account: &Account, row: &Provider) -> Option<String> {
         }
     }
     let mut base = api.base.clone();
+    if account.fact("location") == Some("global") {
+        // Google's place without a region has no region in its host's name.
+        base = base.replace("{location}-", "");
+    }
     while let Some((before, rest)) = base.split_once('{') {
         let (key, after) = rest.split_once('}')?;
         // A fact may be a whole address where the row wants a host.
@@ -36,6 +40,23 @@ pub fn api_base(account: &Account, row: &Provider) -> Option<String> {
 /// Header names to values, the handed-out secret included. A header whose fact the account lacks is
 /// left out.
 pub fn headers(account: &Account, row: &Provider) -> Map<String, Value> {
+    let (name, value) = credential_header(account, row);
+    let mut headers = Map::new();
+    headers.insert(name, Value::from(value));
+    let Some(api) = &row.api else { return headers };
+    for (name, value) in &api.headers {
+        headers.insert(name.clone(), Value::from(value.as_str()));
+    }
+    for (name, key) in &api.extra_headers {
+        if let Some(value) = account.extra.get(key) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// The one header that carries the secret.
+pub fn credential_header(account: &Account, row: &Provider) -> (String, String) {
     let secret = account.secret().expose();
     let key_header = row.api.as_ref().and_then(|api| api.key_header.as_deref());
     let is_user = row.api.as_ref().is_some_and(|api| api.key_as_user);
@@ -50,18 +71,7 @@ pub fn headers(account: &Account, row: &Provider) -> Map<String, Value> {
         }
         _ => ("Authorization", format!("Bearer {secret}")),
     };
-    let mut headers = Map::new();
-    headers.insert(name.to_owned(), Value::from(value));
-    let Some(api) = &row.api else { return headers };
-    for (name, value) in &api.headers {
-        headers.insert(name.clone(), Value::from(value.as_str()));
-    }
-    for (name, key) in &api.extra_headers {
-        if let Some(value) = account.extra.get(key) {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-    headers
+    (name.to_owned(), value)
 }
 
 #[cfg(test)]
@@ -92,6 +102,22 @@ mod tests {
         assert_eq!(api_base(&one, &row).as_deref(), Some("https://cn.example/v1"));
         one.extra.insert("api_base".to_owned(), Value::from("https://y.example"));
         assert_eq!(api_base(&one, &row).as_deref(), Some("https://y.example"));
+    }
+
+    #[test]
+    fn the_place_without_a_region_has_a_host_without_one() {
+        let mut row = Provider::named("x").unwrap();
+        row.api = Some(Api::at("https://{location}-api.example/v1/{location}"));
+        let mut one = account(Credential::ApiKey(Secret::new("s")));
+        for (location, base) in [
+            ("us-east1", "https://us-east1-api.example/v1/us-east1"),
+            ("global", "https://api.example/v1/global"),
+        ] {
+            one.extra.insert("location".to_owned(), Value::from(location));
+            assert_eq!(api_base(&one, &row).as_deref(), Some(base));
+        }
+        row.api = Some(Api::at("https://gateway.example/{location}"));
+        assert_eq!(api_base(&one, &row).as_deref(), Some("https://gateway.example/global"));
     }
 
     #[test]

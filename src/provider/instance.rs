@@ -42,9 +42,12 @@ pub fn name_of(instance: &str) -> String {
 }
 
 impl Provider {
-    /// The row as it is for an account, which may be at an address of its own.
+    /// The row of an account: at its address, if it has one.
     pub fn at(&self, address: Option<&str>) -> Result<Cow<'_, Provider>> {
-        address.map_or(Ok(Cow::Borrowed(self)), |address| self.at_instance(address).map(Cow::Owned))
+        match address {
+            Some(address) => self.at_instance(address).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(self)),
+        }
     }
 
     /// The row as it is at a normalised address.

@@ -2,6 +2,7 @@
 //! once.
 
 mod accounts;
+mod azure;
 mod bearer;
 mod codemie;
 mod contract;
@@ -19,3 +20,4 @@ mod rows;
 mod store;
 mod support;
 mod token;
+mod vertex;

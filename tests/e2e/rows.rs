@@ -1,13 +1,22 @@
-//! Standard sets over the built-in rows, one for each way in. For the browser: sign in (in two steps,
-//! waiting), renew, be refused, be put off, sign out; for keys: store, hand out, remove. A new row
-//! passes here without a line of test code, or is wrong.
+//! Standard sets over the built-in rows, one for each way in. For the browser and for a code typed
+//! elsewhere: sign in (in two steps, waiting), renew, be refused, be put off, sign out; for keys:
+//! store, hand out, remove; for service accounts: trade, hand out, remove. A new row passes here
+//! without a line of test code, or is wrong.
 //!
 //! The issuer reads the same row and is strict: what it did not like is a complaint.
 
+mod browser;
+mod closed;
 mod code_assist;
+mod device;
+mod enterprise;
 mod google;
 mod keys;
+mod logout;
 mod refresh;
+mod second_token;
+mod second_trouble;
+mod service_account;
 mod vendors;
 
 use std::fs::File;
@@ -16,16 +25,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::browser;
+use crate::support::browser as person;
 use crate::support::command::{Cmd, Output};
 use crate::support::idp::encoding::params;
-use crate::support::idp::{Dialect, Fault, Idp, Request, Times};
-use crate::support::sandbox::{Sandbox, in_seconds};
+use crate::support::idp::{Dialect, Idp, Request};
+use crate::support::sandbox::{Sandbox, in_seconds, oauth_account};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const EMAIL: &str = "me@example.com";
 /// The ways that have a set of their own.
-const SETS: [&str; 2] = ["api_key", "browser"];
+const SETS: [&str; 4] = ["api_key", "browser", "device", "service_account"];
+/// The other ways are one row's each, and so are their tests: the module of `tests/e2e`.
+const ELSEWHERE: [(&str, &str); 4] =
+    [("bearer", "codemie, bearer"), ("cookie", "codemie"), ("entra", "azure"), ("tool", "cursor")];
 
 /// A row, an issuer that speaks its dialect, and a home whose config.json leads there.
 struct Seat {
@@ -49,10 +61,22 @@ fn has_way(row: &Value, way: &str) -> bool {
 /// Runs a test over every row with a browser sign-in, and says which one it was at.
 fn over_every_browser_row(test: impl Fn(&Seat)) {
     let rows: Vec<_> = built_in_rows().iter().filter(|row| has_way(row, "browser")).collect();
-    assert!(rows.len() >= 5, "{rows:?}");
+    assert!(rows.len() >= 6, "{rows:?}");
+    over(&rows, test);
+}
+
+/// The same over every row with a sign-in of its own, in the browser or with a code.
+fn over_every_sign_in_row(test: impl Fn(&Seat)) {
+    let is_in = |row: &&Value| has_way(row, "browser") || has_way(row, "device");
+    let rows: Vec<_> = built_in_rows().iter().filter(is_in).collect();
+    assert!(rows.len() >= 10, "{rows:?}");
+    over(&rows, test);
+}
+
+fn over(rows: &[&Value], test: impl Fn(&Seat)) {
     for row in rows {
         println!("row {}", row["id"]);
-        let seat = Seat::of(row.clone());
+        let seat = Seat::of((*row).clone());
         test(&seat);
         seat.idp.assert_content();
     }
@@ -105,33 +129,99 @@ impl Seat {
     /// The second step, the way the row's redirect asks for.
     fn finishing(&self, url: &str) -> Cmd {
         match self.shows() {
-            Some("code") => self.cmd("login {} --auth-code -").stdin(browser::shown_code(url)),
-            Some(_) => self.cmd("login --callback-url -").stdin(browser::shown_code(url)),
-            None => self.cmd("login --callback-url -").stdin(browser::approve(url).location),
+            Some("code") => self.cmd("login {} --auth-code -").stdin(person::shown_code(url)),
+            Some(_) => self.cmd("login --callback-url -").stdin(person::shown_code(url)),
+            None => self.cmd("login --callback-url -").stdin(person::approve(url).location),
         }
     }
 
+    /// Signed in by the row's own way.
     #[track_caller]
     fn sign_in(&self) -> Output {
-        let output = self.finishing(&self.begin()).run();
+        let output = if has_way(&self.row, "browser") {
+            self.finishing(&self.begin()).run()
+        } else {
+            self.cmd("login {} --device --print-auth-url").run().ok();
+            self.idp.approve_device(&self.user_code());
+            self.cmd("login {} --complete").run()
+        };
         output.ok();
         output
     }
 
+    /// The code of the newest device login.
+    #[track_caller]
+    fn user_code(&self) -> String {
+        self.idp.devices().last().expect("a device login").user_code.clone()
+    }
+
     /// Signed in without a login, the token good for so many seconds.
     fn sit_down(&self, ttl_s: i64) {
-        self.sandbox.write_oauth(self.id(), EMAIL, &self.idp.grant(), ttl_s);
+        let mut account = oauth_account(self.id(), EMAIL, &self.idp.grant(), ttl_s);
+        account["issued_by"] = json!(self.idp.origin());
+        if self.has_second_token() {
+            account["extra"] = json!({"api_token": "sk-had-before-0123456789",
+                "api_token_expires_at": null});
+        }
+        self.sandbox.write_account(self.id(), EMAIL, &account);
+    }
+
+    /// The account's name: the person's where the provider tells, else the one there is.
+    #[track_caller]
+    fn name(&self) -> String {
+        if self.sandbox.account_file(self.id(), EMAIL).exists() {
+            return EMAIL.to_owned();
+        }
+        let folder = self.sandbox.home().join("accounts").join(self.id());
+        let mut files = self.sandbox.files(&folder);
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+        assert_eq!(files.len(), 1, "{files:?}");
+        let account = self.sandbox.read_json(&files[0]);
+        account["account"].as_str().expect("a name").to_owned()
     }
 
     fn account(&self) -> Value {
-        self.sandbox.read_account(self.id(), EMAIL)
+        self.sandbox.read_account(self.id(), &self.name())
+    }
+
+    /// Replaces keys of the account file; objects key by key.
+    fn amend(&self, changes: Value) {
+        let name = self.name();
+        let mut account = self.account();
+        for (key, value) in changes.as_object().cloned().unwrap_or_default() {
+            match (&mut account[&key], value) {
+                (Value::Object(old), Value::Object(new)) => old.extend(new),
+                (old, new) => *old = new,
+            }
+        }
+        self.sandbox.write_account(self.id(), &name, &account);
     }
 
     fn expire(&self) {
-        let mut account = self.account();
-        account["refreshed_at"] = json!(in_seconds(-3700));
-        account["expires_at"] = json!(in_seconds(-100));
-        self.sandbox.write_account(self.id(), EMAIL, &account);
+        let times = [in_seconds(-3700), in_seconds(-100)];
+        self.amend(json!({"refreshed_at": times[0], "expires_at": times[1]}));
+    }
+
+    fn has_second_token(&self) -> bool {
+        self.row["api_token"].is_object()
+    }
+
+    /// What `token` prints of this account.
+    fn handed_out<'a>(&self, account: &'a Value) -> &'a Value {
+        if self.has_second_token() {
+            &account["extra"]["api_token"]
+        } else {
+            &account["access_token"]
+        }
+    }
+
+    /// Whether the API would take it now.
+    fn takes(&self, token: &str) -> bool {
+        if self.has_second_token() {
+            self.idp.accepts_api_token(token)
+        } else {
+            self.idp.accepts_access(token)
+        }
     }
 
     /// The one request of that role.
@@ -149,7 +239,7 @@ impl Seat {
     /// `names` and what proves the client at this row's token endpoint.
     fn with_client(&self, names: &[&str]) -> Vec<String> {
         let proof: &[&str] = match self.row["client_auth"].as_str() {
-            Some("post") => &["client_id", "client_secret"],
+            Some("post" | "post_and_basic") => &["client_id", "client_secret"],
             Some("basic") => &[],
             _ => &["client_id"],
         };
@@ -186,12 +276,25 @@ fn fixed_ports() -> File {
     file
 }
 
+/// Nothing is skipped in silence.
 #[test]
-fn every_row_is_covered_by_a_set() {
-    let has_set = |row: &&Value| SETS.iter().any(|way| has_way(row, way));
-    let left_out: Vec<_> = built_in_rows().iter().filter(|row| !has_set(row)).collect();
-    let left_out: Vec<_> = left_out.iter().map(|row| &row["id"]).collect();
-    assert!(left_out.is_empty(), "no standard set is run over {left_out:?}");
+fn every_way_of_every_row_is_covered() {
+    let mut left_out = Vec::new();
+    let mut seen = Vec::new();
+    for row in built_in_rows() {
+        let ways = row["ways"].as_array().expect("ways").iter().filter_map(Value::as_str);
+        let ways: Vec<_> = ways.collect();
+        assert!(!ways.is_empty(), "{}: no way in", row["id"]);
+        let is_known = |way: &&str| {
+            SETS.contains(way) || ELSEWHERE.iter().any(|(elsewhere, _)| elsewhere == way)
+        };
+        left_out.extend(ways.iter().filter(|way| !is_known(way)).map(|way| (&row["id"], *way)));
+        seen.extend(ways);
+    }
+    assert!(left_out.is_empty(), "no test is run over {left_out:?}");
+    for (way, module) in ELSEWHERE {
+        assert!(seen.contains(&way), "{module}: no row has {way} any more");
+    }
 }
 
 /// Servers on the person's own machine are the exception.
@@ -217,156 +320,4 @@ fn every_address_of_a_built_in_row_is_https() {
         assert_eq!(row["origin"], "built-in");
         assert!(row.get("client_secret").is_none(), "{}", row["id"]);
     }
-}
-
-#[test]
-fn a_login_in_two_steps() {
-    over_every_browser_row(|seat| {
-        let began = seat.cmd("login {} --print-auth-url --accept-terms").run();
-        let url = began.ok().line();
-        assert_eq!(seat.idp.count("authorize"), 0, "nobody opened it yet");
-        assert!(url.starts_with(&seat.idp.url(&seat.idp.dialect().authorize_path)), "{url}");
-        let wanted = ["response_type", "client_id", "redirect_uri", "scope", "state"];
-        let wanted = wanted.iter().chain(&["code_challenge", "code_challenge_method"]);
-        let own = seat.row["authorize_params"].as_object().cloned().unwrap_or_default();
-        let wanted = sorted(wanted.map(|name| (*name).to_owned()).chain(own.keys().cloned()));
-        let query = params(url.split_once('?').expect("a query").1).expect("well escaped");
-        assert_eq!(sorted(query.0.into_iter().map(|(name, _)| name)), wanted, "{url}");
-
-        let finished = seat.finishing(url).run();
-        finished.ok().stdout_is("").stderr_has(EMAIL).stderr_lacks("warning");
-        let mut wanted = vec!["grant_type", "code", "redirect_uri", "code_verifier"];
-        if seat.idp.dialect().state_in_token_request {
-            wanted.push("state");
-        }
-        let exchange = seat.only("token_exchange");
-        assert_eq!(names(&exchange), seat.with_client(&wanted));
-        assert_eq!(exchange.header("accept"), Some("application/json"));
-        let is_basic = seat.row["client_auth"] == "basic";
-        assert_eq!(exchange.header("authorization").is_some(), is_basic);
-        assert_eq!(seat.idp.count("userinfo"), usize::from(seat.has("userinfo_url")));
-        let has_projects = seat.row["code_assist"].is_object();
-        assert_eq!(seat.idp.count("code_assist_load"), usize::from(has_projects));
-
-        let account = seat.account();
-        assert_eq!(account["identity"]["email"], EMAIL);
-        assert_eq!(account["kind"], "oauth");
-        assert_eq!(account["extra"].get("project_id").is_some(), has_projects);
-        let token = seat.cmd("token {}").run();
-        assert_eq!(account["access_token"], token.ok().line());
-        assert!(seat.idp.accepts_access(token.line()));
-    });
-}
-
-#[test]
-fn a_login_that_waits_for_the_loopback_callback() {
-    over_every_browser_row(|seat| {
-        let ports = seat.row["redirect"]["ports"].as_array().cloned().unwrap_or_default();
-        let _one_at_a_time = (!ports.is_empty()).then(fixed_ports);
-        let mut login = seat.cmd("login {} --accept-terms").env("BROWSER", "true").spawn();
-        let url = login.auth_url();
-        let callback = browser::approve(&url);
-        let path = seat.row["redirect"]["path"].as_str().unwrap_or_default();
-        let host = seat.row["redirect"]["host"].as_str().unwrap_or_default();
-        assert!(callback.location.starts_with(&format!("http://{host}:")), "{callback:?}");
-        assert!(callback.location.contains(&format!("{path}?")) || path.is_empty());
-        // A program of somebody else may sit on a registered port.
-        if login.stderr().contains("no port is free") {
-            login.write_stdin(format!("{}\n", callback.location));
-        } else {
-            let page = callback.follow();
-            assert_eq!(page.status, 200, "{page:#?}\n{}", login.stderr());
-        }
-        login.wait(LIMIT).ok().stdout_is("").stderr_has(EMAIL);
-        assert_eq!(seat.account()["identity"]["email"], EMAIL);
-        assert_eq!(seat.idp.count("token_exchange"), 1);
-    });
-}
-
-#[test]
-fn a_login_that_waits_for_the_code_of_the_providers_own_page() {
-    over_every_browser_row(|seat| {
-        if seat.shows().is_none() {
-            return;
-        }
-        let mut login = seat.cmd("login {} --accept-terms --no-browser").spawn();
-        let code = browser::shown_code(&login.auth_url());
-        login.write_stdin(format!("{code}\n"));
-        login.wait(LIMIT).ok().stdout_is("").stderr_has(EMAIL);
-        assert_eq!(seat.only("token_exchange").param("code").as_deref(), code.split('#').next());
-    });
-}
-
-#[test]
-fn a_refused_code_ends_the_login() {
-    over_every_browser_row(|seat| {
-        seat.idp.fault("token_exchange", Fault::oauth_error("invalid_grant", 400), Times::Once);
-        let url = seat.begin();
-        seat.finishing(&url).run().code(1).stdout_is("").stderr_has("invalid_grant");
-        assert!(!seat.sandbox.account_file(seat.id(), EMAIL).exists());
-        let pending = seat.sandbox.files(&seat.sandbox.home().join("pending"));
-        assert!(pending.is_empty(), "{pending:?}");
-    });
-}
-
-#[test]
-fn a_login_put_off_by_the_server_is_finished_later() {
-    over_every_browser_row(|seat| {
-        let url = seat.begin();
-        seat.idp.fault("token_exchange", Fault::Status(503), Times::Once);
-        let finishing = seat.finishing(&url);
-        finishing.clone().run().code(3).stdout_is("");
-        assert!(!seat.sandbox.account_file(seat.id(), EMAIL).exists());
-        finishing.run().ok();
-        assert_eq!(seat.account()["identity"]["email"], EMAIL);
-    });
-}
-
-#[test]
-fn the_terms_note_needs_a_yes_once() {
-    over_every_browser_row(|seat| {
-        if seat.row["terms"].is_null() {
-            seat.cmd("login {} --print-auth-url").run().ok();
-            return;
-        }
-        let asked = seat.cmd("login {} --print-auth-url --json").run();
-        asked.code(2).stdout_is("");
-        for text in ["note", "url"] {
-            asked.stderr_has(seat.row["terms"][text].as_str().expect("a text"));
-        }
-        asked.stderr_has(seat.row["terms"]["permitted"][0].as_str().expect("a way in"));
-        assert_eq!(asked.error_json()["code"], "prompt_needed");
-        let wanted = format!("keyfob login {} --accept-terms", seat.id());
-        assert_eq!(asked.error_json()["try"], wanted);
-        assert!(!seat.sandbox.home().join("pending").exists(), "nothing was begun");
-
-        seat.cmd("login {} --print-auth-url --accept-terms").run().ok();
-        let again = seat.cmd("login {} --print-auth-url").run();
-        again.ok().stderr_lacks(seat.row["terms"]["note"].as_str().expect("a note"));
-    });
-}
-
-#[test]
-fn a_logout_revokes_where_it_can_and_says_where_it_cannot() {
-    over_every_browser_row(|seat| {
-        seat.sit_down(3600);
-        let refresh_token = seat.account()["refresh_token"].clone();
-        let refresh_token = refresh_token.as_str().expect("a token");
-        let logout = seat.cmd("logout {} --json").run();
-        let removed = logout.ok().json()["removed"][0].clone();
-        assert!(!seat.sandbox.account_file(seat.id(), EMAIL).exists());
-        if seat.has("revoke_url") {
-            assert_eq!((&removed["revoked"], &removed["warning"]), (&json!(true), &Value::Null));
-            let revoke = seat.only("revoke");
-            assert_eq!(names(&revoke), seat.with_client(&["token", "token_type_hint"]));
-            assert_eq!(revoke.param("token").as_deref(), Some(refresh_token));
-            assert!(!seat.idp.accepts_refresh(refresh_token));
-        } else {
-            assert_eq!(removed["revoked"], Value::Null);
-            let page = seat.row["revoke_page"].as_str().expect("somewhere to revoke by hand");
-            logout.stderr_has("warning").stderr_has(page);
-            assert!(removed["warning"].as_str().is_some_and(|text| text.contains(page)));
-            assert!(seat.idp.accepts_refresh(refresh_token));
-        }
-    });
 }

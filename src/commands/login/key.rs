@@ -13,6 +13,17 @@ use crate::text::shell_word;
 
 /// Stores a key from stdin, or from a hidden prompt.
 pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Result<()> {
+    with_deployment(args.deployment.as_deref(), args, account, row, app)
+}
+
+/// The same with a deployment that was found elsewhere than in the flags.
+pub fn with_deployment(
+    deployment: Option<&str>,
+    args: &Login,
+    account: &AccountRef,
+    row: &Provider,
+    app: &App,
+) -> Result<()> {
     let pasted = if args.api_key_stdin {
         prompt::piped("API key")?
     } else if prompt::is_possible(args.no_input) {
@@ -27,7 +38,7 @@ pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Res
             next: format!("keyfob login {account} --api-key-stdin"),
         });
     };
-    keep(key::clean(&pasted)?, args, account, row, app)
+    keep(key::clean(&pasted)?, deployment, args, account, row, app)
 }
 
 /// Stores a JWT given by a flag or on stdin.
@@ -44,11 +55,12 @@ pub fn bearer(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> 
             });
         }
     };
-    keep(key::bearer(&pasted)?, args, account, row, app)
+    keep(key::bearer(&pasted)?, args.deployment.as_deref(), args, account, row, app)
 }
 
 fn keep(
     credential: Credential,
+    deployment: Option<&str>,
     args: &Login,
     account: &AccountRef,
     row: &Provider,
@@ -58,7 +70,7 @@ fn keep(
     let name = address.map_or("default".to_owned(), provider::name_of);
     let name = account.account.clone().unwrap_or(name);
     let id = AccountId { provider: row.id.clone(), account: name };
-    let facts = [("instance", address), ("deployment", args.deployment.as_deref())];
+    let facts = [("instance", address), ("deployment", deployment)];
     let facts = facts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
     tell(&key::store(id, credential, facts.collect(), args.replace, &app.store)?, args)
 }

@@ -46,6 +46,7 @@ pub fn run(args: &Login) -> Result<()> {
     closed::tell(row, args);
     let row = &*instance::at(row, &account, args, &app)?;
     match way(row, args)? {
+        Way::ApiKey if row.ways.contains(&Way::Entra) => azure::with_key(args, &account, row, &app),
         Way::ApiKey => key::run(args, &account, row, &app),
         Way::Bearer => key::bearer(args, &account, row, &app),
         Way::Browser | Way::Device => {

@@ -8,7 +8,7 @@ use crate::commands::login::Login;
 use crate::commands::login::outcome::tell;
 use crate::credential::{Credential, Minted};
 use crate::error::{Error, Result};
-use crate::flows::{child, key, tool};
+use crate::flows::{key, program, tool};
 use crate::provider::{Provider, Tool};
 use crate::term::{self, opener, prompt};
 use crate::text::shell_word;
@@ -16,13 +16,13 @@ use crate::time::Timestamp;
 
 /// Whether the row's tool is installed here.
 pub fn is_here(row: &Provider) -> bool {
-    row.tool.as_ref().is_some_and(|tool| child::find(&tool.program).is_some())
+    row.tool.as_ref().is_some_and(|tool| program::locate(&tool.program).is_some())
 }
 
 /// Signs in with the tool if nobody is, asks for consent, and remembers where its token lies.
 pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Result<()> {
     let Some((tool, program)) =
-        row.tool.as_ref().and_then(|tool| Some((tool, child::find(&tool.program)?)))
+        row.tool.as_ref().and_then(|tool| Some((tool, program::locate(&tool.program)?)))
     else {
         return Err(Error::failed(format!("{} names no tool that is installed here", row.id)));
     };

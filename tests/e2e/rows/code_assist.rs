@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{EMAIL, Seat};
+use super::{EMAIL, LIMIT, Seat, row_named};
 use crate::support::command::Output;
-use crate::support::idp::{CodeAssist, Fault, Times};
+use crate::support::idp::{CodeAssist, Dialect, Fault, Idp, Times};
 
 const PROJECT: (&str, &str) = ("GOOGLE_CLOUD_PROJECT", "my-own-project");
 
@@ -132,6 +132,32 @@ fn the_next_service_is_asked_when_one_is_down() {
     assert_eq!(seat.idp.count("code_assist_load"), 3);
     assert_eq!(project(&seat).as_deref(), Some("demo-project"));
     seat.idp.assert_content();
+}
+
+/// The account is there before the project is known, and others may work with it.
+#[test]
+fn what_becomes_of_the_account_meanwhile_stays() {
+    for words in ["refresh {}", "logout {} --keep-token"] {
+        let row = row_named("gemini");
+        // So that an older refresh token is of no use.
+        let mut dialect = Dialect::from_row(&row, None);
+        dialect.rotates = true;
+        let seat = Seat::at(row, Idp::start(dialect));
+        seat.idp.fault("code_assist_load", Fault::Delay(1500), Times::Once);
+        let login = seat.finishing(&seat.begin()).spawn();
+        seat.idp.wait_for("code_assist_load", 1);
+        seat.cmd(words).run().ok();
+        let output = login.wait(LIMIT);
+        if words.starts_with("logout") {
+            assert!(!seat.sandbox.account_file("gemini", EMAIL).exists(), "it does not come back");
+            output.stderr_has("signed out");
+        } else {
+            output.ok().stderr_lacks("warning");
+            let token = seat.account()["refresh_token"].clone();
+            assert!(seat.idp.accepts_refresh(token.as_str().expect("a token")));
+            assert_eq!(project(&seat).as_deref(), Some("demo-project"));
+        }
+    }
 }
 
 /// `--no-verify` skips the question who signed in.

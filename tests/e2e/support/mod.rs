@@ -8,7 +8,10 @@
 pub mod browser;
 pub mod codemie;
 pub mod command;
+pub mod entra;
+pub mod google_token;
 pub mod idp;
+pub mod rsa_key;
 pub mod running;
 pub mod sandbox;
 pub mod tls;

@@ -112,12 +112,17 @@ fn checked_request(shared: &Shared, params: &Params) -> Result<(), Refusal> {
         format!("state has {} characters, {SHORTEST_STATE} hold 256 bits", state.len())
     })?;
     require(state != challenge, || "state is the code_challenge".into())?;
+    require(params.get("scope") != Some(""), || "scope is empty".into())?;
     if let Some(scope) = &shared.dialect.scope
         && params.text("scope") != scope
     {
         let text = format!("scope is {:?}, expected {scope:?}", params.text("scope"));
         return Err(Refusal::violation("invalid_scope", text));
     }
+    let wanted = shared.dialect.redirect_param.then(|| params.text("redirect_uri"));
+    require(params.get("redirect") == wanted, || {
+        format!("redirect is {:?}, expected {wanted:?}", params.get("redirect"))
+    })?;
     for (name, wanted) in &shared.dialect.authorize_params {
         let value = params.get(name);
         // A person may ask for another prompt than the row does.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::device_control::Device;
-use super::dialect::{BodyKind, DeviceRule, OpenAiDevice};
+use super::dialect::{BodyKind, DeviceRule, Flavour, OpenAiDevice};
 use super::encoding::{self, Params, base64url, encode, escape_html, random_text, s256};
 use super::http::{Answer, Request};
 use super::ledger::Code;
@@ -50,10 +50,27 @@ pub struct Shape {
     pub lifetime_s: u64,
     /// OpenAI says "not yet" with 403 or 404.
     pub openai_pending: u16,
-    /// Of an error in a poll's answer; GitHub has 200.
+    /// Of an error in a poll's answer.
     pub status: u16,
+    /// Of slow_down, where it is another.
+    pub slow_down_status: Option<u16>,
     /// `verification_url`, and for OpenAI `usercode`.
     pub is_old_spelling: bool,
+}
+
+impl Shape {
+    /// What is known of the vendor: facts/official-clients.md sections 4 and 7.
+    pub fn of(flavour: Flavour) -> Self {
+        match flavour {
+            Flavour::GitHub => Shape { status: 200, has_complete: false, ..Shape::default() },
+            Flavour::Qwen => Shape { slow_down_status: Some(429), ..Shape::default() },
+            Flavour::Claude
+            | Flavour::Google
+            | Flavour::IFlow
+            | Flavour::Oidc
+            | Flavour::OpenAi => Shape::default(),
+        }
+    }
 }
 
 impl Default for Shape {
@@ -65,6 +82,7 @@ impl Default for Shape {
             lifetime_s: 600,
             openai_pending: 403,
             status: 400,
+            slow_down_status: None,
             is_old_spelling: false,
         }
     }
@@ -283,6 +301,7 @@ fn decided(
     if std::mem::take(&mut device.is_hasty) || slow_down.is_some() {
         let named = slow_down.flatten();
         device.interval_s = named.unwrap_or(device.interval_s + INTERVAL_S);
+        let status = world.device_shape.slow_down_status.unwrap_or(status);
         let refusal = Refusal::denied(status, "slow_down", "polled too often");
         world.count("device_pending");
         return Err(Refusal { interval_s: named, ..refusal });

@@ -16,15 +16,21 @@ pub enum ClientAuth {
     Basic,
     None,
     Post,
+    /// Both, though RFC 6749 section 2.3 forbids it.
+    PostAndBasic,
 }
 
 /// The shape of token and userinfo answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Flavour {
     Claude,
+    /// Tokens without an end; a no comes with 200.
+    GitHub,
     Google,
+    IFlow,
     Oidc,
     OpenAi,
+    Qwen,
 }
 
 /// Signing in with a code typed on another machine.
@@ -46,6 +52,18 @@ pub struct OpenAiDevice {
     pub redirect_path: String,
 }
 
+/// The second token, which the first one buys.
+#[derive(Clone, Debug)]
+pub struct ApiTokenRule {
+    pub path: String,
+    /// The word before the first token in the Authorization header.
+    pub scheme: String,
+    /// The parameter that takes the first token in place of that header.
+    pub query: Option<String>,
+    /// Must be in the request as they are.
+    pub headers: Vec<(String, String)>,
+}
+
 /// Every field may be changed before `Idp::start`. Paths start with `/` and have no query.
 #[derive(Clone, Debug)]
 pub struct Dialect {
@@ -60,14 +78,19 @@ pub struct Dialect {
     /// The query the userinfo URL was registered with; must arrive as it is.
     pub userinfo_query: String,
     pub userinfo_headers: Vec<(String, String)>,
+    /// The parameter that takes the token in place of a header.
+    pub userinfo_token_param: Option<String>,
+    pub api_token: Option<ApiTokenRule>,
     pub register_path: Option<String>,
     /// What follows the origin in the issuer's name; empty for most.
     pub issuer_path: String,
     pub device: Option<DeviceRule>,
     pub code_assist_path: Option<String>,
     pub ide_type: String,
-    /// The scope asked for must be exactly this; `None` takes any.
+    /// The scope asked for must be exactly this, none at all if it is empty; `None` takes any.
     pub scope: Option<String>,
+    /// The redirect URI has to come as `redirect` too.
+    pub redirect_param: bool,
     pub redirect: RedirectRule,
     pub authorize_params: Vec<(String, String)>,
     /// Must be in every token request.
@@ -97,12 +120,15 @@ impl Dialect {
             userinfo_path: Some("/userinfo".into()),
             userinfo_query: String::new(),
             userinfo_headers: Vec::new(),
+            userinfo_token_param: None,
+            api_token: None,
             register_path: Some("/register".into()),
             issuer_path: String::new(),
             device: Some(DeviceRule::rfc("/device")),
             code_assist_path: None,
             ide_type: String::new(),
             scope: None,
+            redirect_param: false,
             redirect: RedirectRule::any_loopback(),
             authorize_params: Vec::new(),
             token_params: Vec::new(),
@@ -122,10 +148,11 @@ impl Dialect {
         let client_auth = match row["client_auth"].as_str() {
             Some("basic") => ClientAuth::Basic,
             Some("post") => ClientAuth::Post,
+            Some("post_and_basic") => ClientAuth::PostAndBasic,
             _ => ClientAuth::None,
         };
         let client_secret = match client_auth {
-            ClientAuth::Basic | ClientAuth::Post => Some(
+            ClientAuth::Basic | ClientAuth::Post | ClientAuth::PostAndBasic => Some(
                 client_secret
                     .map(str::to_string)
                     .or_else(|| joined(&row["client_secret"]))
@@ -147,6 +174,8 @@ impl Dialect {
             userinfo_path: userinfo.as_ref().map(|(path, _)| path.clone()),
             userinfo_query: userinfo.map(|(_, query)| query).unwrap_or_default(),
             userinfo_headers: pairs(&row["userinfo_headers"]),
+            userinfo_token_param: has_quirk(row, "token_in_query").then(|| "accessToken".into()),
+            api_token: api_token_rule(&row["api_token"]),
             register_path: path(row, "register_url"),
             issuer_path: path(row, "issuer").unwrap_or_default().trim_end_matches('/').into(),
             device: device_rule(row),
@@ -154,8 +183,8 @@ impl Dialect {
             ide_type: row["code_assist"]["ide_type"].as_str().unwrap_or_default().into(),
             scope: row["scopes"]
                 .as_array()
-                .filter(|list| !list.is_empty())
                 .map(|list| list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
+            redirect_param: has_quirk(row, "redirect_param"),
             redirect: redirect_rule(&row["redirect"]),
             authorize_params: pairs(&row["authorize_params"]),
             token_params: pairs(&row["token_params"]),
@@ -163,7 +192,7 @@ impl Dialect {
             revoke_body: body_kind(&row["revoke_body"]),
             state_in_token_request: has_quirk(row, "state_in_token_request"),
             rotates: flavour != Flavour::Google,
-            refresh_tokens: true,
+            refresh_tokens: flavour != Flavour::GitHub,
             iss_in_callback: row["iss_in_callback"] == true,
         }
     }
@@ -208,6 +237,12 @@ fn flavour(row: &Value) -> Flavour {
         Flavour::Claude
     } else if identity.contains("api.openai.com") {
         Flavour::OpenAi
+    } else if identity.contains("/userinfo/login") {
+        Flavour::GitHub
+    } else if identity.contains("/userinfo/data/") {
+        Flavour::IFlow
+    } else if identity.contains("/answer/resource_url") {
+        Flavour::Qwen
     } else if row["code_assist"].is_object()
         || token_url.contains("googleapis.com")
         || identity.contains("emailAddress")
@@ -239,6 +274,15 @@ fn device_rule(row: &Value) -> Option<DeviceRule> {
         });
     }
     Some(rule)
+}
+
+fn api_token_rule(row: &Value) -> Option<ApiTokenRule> {
+    Some(ApiTokenRule {
+        path: path(row, "url")?,
+        scheme: row["scheme"].as_str().unwrap_or("Bearer").into(),
+        query: row["query"].as_str().map(str::to_string),
+        headers: pairs(&row["headers"]),
+    })
 }
 
 fn pairs(object: &Value) -> Vec<(String, String)> {

@@ -7,14 +7,15 @@ use super::encoding::{jwt, now_s, random_text};
 use super::http::{Answer, Request};
 use super::ledger::Family;
 use super::refusal::{Refusal, require};
-use super::{Shared, World};
+use super::{Shared, World, api_token};
 
 pub fn new_access_token(shared: &Shared, world: &mut World, family: usize) -> String {
     let lifetime_s = world.access_lifetime_s;
     let token = match shared.dialect.flavour {
         Flavour::Claude => format!("sk-ant-oat01-{}", random_text()),
+        Flavour::GitHub => format!("ghu_{}", random_text()),
         Flavour::Google => format!("ya29.{}", random_text()),
-        Flavour::Oidc => format!("at_{}", random_text()),
+        Flavour::IFlow | Flavour::Oidc | Flavour::Qwen => format!("at_{}", random_text()),
         Flavour::OpenAi => {
             let mut claims = openai_claims(shared, world.ledger.family(family), lifetime_s);
             claims["jti"] = json!(random_text());
@@ -30,7 +31,9 @@ pub fn new_refresh_token(shared: &Shared, world: &mut World, family: usize) -> S
         Flavour::Claude => format!("sk-ant-ort01-{}", random_text()),
         // The slashes are Google's.
         Flavour::Google => format!("1//0{}", random_text()),
-        Flavour::Oidc | Flavour::OpenAi => format!("rt_{}", random_text()),
+        Flavour::GitHub | Flavour::IFlow | Flavour::Oidc | Flavour::OpenAi | Flavour::Qwen => {
+            format!("rt_{}", random_text())
+        }
     };
     world.ledger.add_refresh(&token, family);
     token
@@ -49,8 +52,10 @@ pub fn token_answer(
         "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": world.access_lifetime_s,
-        "scope": family.scope,
     });
+    if !family.scope.is_empty() {
+        answer["scope"] = json!(family.scope);
+    }
     if let Some(token) = refresh_token {
         answer["refresh_token"] = json!(token);
     }
@@ -60,6 +65,17 @@ pub fn token_answer(
         Flavour::Claude => {
             answer["account"] = json!({"uuid": family.identity.subject, "email_address": email});
             answer["organization"] = json!({"uuid": "org-1", "name": "Demo Organization"});
+            return answer;
+        }
+        Flavour::GitHub => {
+            answer["token_type"] = json!("bearer");
+            answer.as_object_mut().expect("an object").remove("expires_in");
+            return answer;
+        }
+        Flavour::IFlow => return answer,
+        Flavour::Qwen => {
+            let host = shared.origin.trim_start_matches("http://");
+            answer["resource_url"] = json!(host);
             return answer;
         }
         Flavour::Google
@@ -81,14 +97,18 @@ pub fn token_answer(
 
 pub fn userinfo(shared: &Shared, request: &Request) -> Result<Answer, Refusal> {
     require(request.method == "GET", || format!("method is {}", request.method))?;
-    require(request.query == shared.dialect.userinfo_query, || {
+    let token_param = shared.dialect.userinfo_token_param.as_ref();
+    require(token_param.is_some() || request.query == shared.dialect.userinfo_query, || {
         format!("query is {:?}, expected {:?}", request.query, shared.dialect.userinfo_query)
     })?;
     for (name, wanted) in &shared.dialect.userinfo_headers {
         let found = request.header(name);
         require(found == Some(wanted), || format!("header {name} is {found:?}"))?;
     }
-    let family = bearer(shared, request)?;
+    let family = match token_param {
+        Some(name) => in_query(shared, request, name)?,
+        None => bearer(shared, request)?,
+    };
     let (email, subject) = (&family.identity.email, &family.identity.subject);
     let body = match shared.dialect.flavour {
         Flavour::Claude => json!({
@@ -99,7 +119,9 @@ pub fn userinfo(shared: &Shared, request: &Request) -> Result<Answer, Refusal> {
             json!({"emailAddress": email, "messagesTotal": 3, "historyId": "7"})
         }
         Flavour::Google => json!({"email": email, "id": subject, "verified_email": true}),
-        Flavour::Oidc | Flavour::OpenAi => {
+        Flavour::GitHub => json!({"login": subject, "id": 1, "email": null, "name": "Me"}),
+        Flavour::IFlow => api_token::iflow(&family, "sk-shown-to-nobody"),
+        Flavour::Oidc | Flavour::OpenAi | Flavour::Qwen => {
             json!({"sub": subject, "email": email, "email_verified": true})
         }
     };
@@ -117,6 +139,17 @@ pub fn bearer(shared: &Shared, request: &Request) -> Result<Family, Refusal> {
     let token = request.bearer().unwrap_or_default();
     let family = shared.world().ledger.live(token).cloned();
     family.ok_or_else(|| Refusal::denied(401, "invalid_token", "no live bearer token"))
+}
+
+/// The sign-in of a live token that is the query's only parameter, and in no header.
+pub fn in_query(shared: &Shared, request: &Request, name: &str) -> Result<Family, Refusal> {
+    let params = request.query_params().map_err(|e| Refusal::violation("invalid_request", e))?;
+    let is_alone = params.0.len() == 1 && request.header("authorization").is_none();
+    require(is_alone && params.get(name).is_some(), || {
+        format!("the token has to come as {name}, alone: {:?}", request.query)
+    })?;
+    let family = shared.world().ledger.live(params.text(name)).cloned();
+    family.ok_or_else(|| Refusal::denied(401, "invalid_token", "no live token"))
 }
 
 fn base_claims(shared: &Shared, family: &Family, lifetime_s: u64) -> Value {

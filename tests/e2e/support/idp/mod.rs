@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+mod api_token;
 mod authorize;
 mod code_assist;
 mod control;
@@ -24,7 +25,7 @@ pub mod dialect;
 mod discovery;
 pub mod encoding;
 mod fault;
-mod http;
+pub mod http;
 mod identity;
 mod ledger;
 mod overlay;
@@ -38,6 +39,8 @@ mod selftest;
 mod selftest_device;
 #[cfg(test)]
 mod selftest_rows;
+#[cfg(test)]
+mod selftest_second;
 mod server;
 mod token;
 
@@ -49,6 +52,7 @@ pub use dialect::Dialect;
 pub use fault::{Fault, Times};
 pub use http::Request;
 
+use api_token::Bought;
 use fault::Faults;
 use ledger::{Client, Identity, Ledger, Redirects};
 
@@ -79,6 +83,8 @@ struct World {
     code_assist: CodeAssist,
     complaints: Vec<String>,
     counters: BTreeMap<String, usize>,
+    /// The second tokens.
+    bought: Bought,
     device_shape: Shape,
     devices: Vec<Device>,
     faults: Faults,
@@ -135,7 +141,8 @@ impl Idp {
             code_assist: CodeAssist::Ready,
             complaints: Vec::new(),
             counters: BTreeMap::new(),
-            device_shape: Shape::default(),
+            bought: Bought::default(),
+            device_shape: Shape::of(dialect.flavour),
             devices: Vec::new(),
             faults: Faults::default(),
             identity: Identity { email: "me@example.com".into(), subject: "user-1".into() },

@@ -19,7 +19,7 @@ pub fn revoke(shared: &Shared, request: &Request) -> Result<Answer, Refusal> {
     let flavour = shared.dialect.flavour;
     // Google asks for the token alone; OpenAI for its client only beside a refresh token.
     let asks_client = match flavour {
-        Flavour::Claude | Flavour::Oidc => true,
+        Flavour::Claude | Flavour::GitHub | Flavour::IFlow | Flavour::Oidc | Flavour::Qwen => true,
         Flavour::Google => false,
         Flavour::OpenAi => hint != "access_token",
     };

@@ -1,10 +1,11 @@
 //! Which path is whose, and what every caller but a browser has to send.
 
 use super::Shared;
+use super::dialect::Flavour;
 use super::http::{Answer, Request};
 use super::refusal::{Refusal, require};
+use super::{api_token, code_assist, device};
 use super::{authorize, discovery, identity, revoke, token};
-use super::{code_assist, device};
 
 /// The name an endpoint has in counters and faults.
 pub fn role(shared: &Shared, request: &Request) -> &'static str {
@@ -26,6 +27,9 @@ pub fn role(shared: &Shared, request: &Request) -> &'static str {
         role
     } else if is(&dialect.revoke_path) {
         "revoke"
+    } else if dialect.api_token.as_ref().is_some_and(|rule| rule.path == path) {
+        // iFlow has one address for both.
+        "api_token"
     } else if is(&dialect.userinfo_path) {
         "userinfo"
     } else if is(&dialect.register_path) {
@@ -57,13 +61,24 @@ pub fn handle(shared: &Shared, request: &Request) -> Answer {
         if refusal.is_violation {
             complain(shared, request, &refusal.description);
         }
-        refusal.answer()
+        let mut answer = refusal.answer();
+        if says_no_with_200(shared, request) {
+            answer.status = 200;
+        }
+        answer
     })
+}
+
+/// GitHub, where codes and tokens are handed out.
+fn says_no_with_200(shared: &Shared, request: &Request) -> bool {
+    shared.dialect.flavour == Flavour::GitHub
+        && (request.path == shared.dialect.token_path || request.role == "device_start")
 }
 
 fn program(shared: &Shared, request: &Request) -> Result<Answer, Refusal> {
     match request.role.as_str() {
         "api" => identity::hello(shared, request),
+        "api_token" => api_token::answer(shared, request),
         "code_assist_load" | "code_assist_onboard" | "code_assist_poll" => {
             code_assist::answer(shared, request)
         }

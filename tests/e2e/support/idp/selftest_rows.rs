@@ -1,18 +1,21 @@
 //! The issuer a provider row describes takes the client that reads the same row.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::dialect::built_in_secret;
+use super::dialect::{ClientAuth, built_in_secret};
 use super::encoding::s256;
-use super::selftest::{FORM, STATE, VERIFIER, form, merge, post, text};
+use super::selftest::{FORM, STATE, VERIFIER, form, merge, text};
 use super::{CodeAssist, Dialect, Idp};
-use crate::support::browser;
+use crate::support::browser::{self, Page};
 
 #[test]
 fn every_built_in_row_has_an_issuer() {
     let rows = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/providers.json"));
     let rows: Value = serde_json::from_str(&rows.unwrap()).unwrap();
-    for row in rows.as_array().unwrap().iter().filter(|row| row["authorize_url"].is_string()) {
+    let has_browser = |row: &&Value| row["ways"].as_array().unwrap().contains(&json!("browser"));
+    for row in rows.as_array().unwrap().iter().filter(has_browser) {
         let idp = Idp::start(Dialect::from_row(row, None));
         let overlay = idp.overlay(&json!({"providers": [row]}));
         let urls = &overlay["providers"][text(&row["id"])];
@@ -28,12 +31,13 @@ fn every_built_in_row_has_an_issuer() {
             ("response_type", "code"),
             ("client_id", dialect.client_id.as_str()),
             ("redirect_uri", &redirect),
-            ("scope", dialect.scope.as_deref().unwrap_or("x")),
             ("state", STATE),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
         pairs.extend(dialect.authorize_params.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+        pairs.extend(dialect.scope.as_deref().map(|scope| ("scope", scope)));
+        pairs.extend(dialect.redirect_param.then_some(("redirect", redirect.as_str())));
         let hosted = urls["redirect"]["hosted"]["url"].as_str().map(str::to_string);
         if let Some(hosted) = &hosted {
             let mut pairs = pairs.clone();
@@ -62,12 +66,25 @@ fn every_built_in_row_has_an_issuer() {
         let map: Value = body.iter().map(|(k, v)| (k.to_string(), json!(v))).collect();
         let body = if is_json { map.to_string() } else { form(&body) };
         let kind = if is_json { "application/json" } else { FORM };
-        let page = post(&idp, &dialect.token_path, kind, &body).unwrap();
+        let page = post_as(&idp, kind, &body);
         assert_eq!(page.status, 200, "{page:#?} {:?}", idp.complaints());
         assert!(!text(&page.json()["refresh_token"]).is_empty());
         idp.assert_content();
     }
     assert!(built_in_secret("no-such-row").is_none());
+}
+
+/// At the token endpoint, with the client in the header too where the dialect wants that.
+fn post_as(idp: &Idp, kind: &str, body: &str) -> Page {
+    let dialect = idp.dialect();
+    let secret = dialect.client_secret.as_deref().unwrap_or_default();
+    let basic = STANDARD.encode(format!("{}:{secret}", dialect.client_id));
+    let basic = format!("Basic {basic}");
+    let mut headers = vec![("Content-Type", kind), ("User-Agent", "keyfob/test")];
+    if dialect.client_auth == ClientAuth::PostAndBasic {
+        headers.push(("Authorization", &basic));
+    }
+    browser::request("POST", &idp.url(&dialect.token_path), &headers, body).unwrap()
 }
 
 #[test]

@@ -84,6 +84,16 @@ pub fn client(shared: &Shared, request: &Request, params: &Params) -> Result<Str
                 return refuse("a public client sent a client_secret".into());
             }
         }
+        ClientAuth::PostAndBasic => {
+            let wanted = client.secret.as_deref();
+            let secret = basic.as_ref().map(|(_, secret)| secret.as_str());
+            if basic.as_ref().is_some_and(|(name, _)| name != id) {
+                return refuse("two clients in one request".into());
+            }
+            if secret != wanted || in_body != wanted {
+                return refuse("the secret has to come in the body and as Basic".into());
+            }
+        }
         ClientAuth::Post => {
             if basic.is_some() {
                 return refuse("Basic credentials, expected client_secret in the body".into());
