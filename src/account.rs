@@ -204,6 +204,9 @@ impl Account {
     /// Whether the secret may be handed out without asking the provider: more than 60 s,
     /// or a tenth of its lifetime if that is less, remains (CLI.md section 4).
     pub fn is_fresh(&self, now: Timestamp) -> bool {
+        if self.is_over() {
+            return false;
+        }
         let second = self.api_token.as_ref().and_then(|minted| minted.expires_at);
         self.is_good_until(self.credential.expires_at(), now) && self.is_good_until(second, now)
     }
@@ -216,9 +219,14 @@ impl Account {
         clock_is_sane && expires_at.since(now) > (lifetime_s / 10).min(60)
     }
 
-    /// Whether the secret has not expired by the clock.
+    /// Whether the secret has not expired by the clock, and nobody said that it is over.
     pub fn is_alive(&self, now: Timestamp) -> bool {
-        self.expires_at().is_none_or(|at| at > now)
+        !self.is_over() && self.expires_at().is_none_or(|at| at > now)
+    }
+
+    /// Whether the handed-out secret itself was refused, not one that would have renewed it.
+    fn is_over(&self) -> bool {
+        self.refused.is_some() && matches!(self.credential, Credential::Cookie(..))
     }
 }
 

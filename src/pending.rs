@@ -3,6 +3,7 @@
 use crate::account::{AccountRef, OauthClient};
 use crate::provider::Provider;
 use crate::secret::Secret;
+use crate::text;
 use crate::time::Timestamp;
 
 /// Because the row travels inside, a later edit of config.json cannot send a code elsewhere.
@@ -39,6 +40,8 @@ pub enum Begun {
     /// An instance sends its session to the redirect, and nothing that says which login it ends.
     Cookie {
         redirect_uri: String,
+        /// The project to work in, if one was named.
+        project: Option<String>,
     },
     Device {
         device_code: Secret,
@@ -54,6 +57,15 @@ pub enum Begun {
 }
 
 impl PendingLogin {
+    /// The command that begins it anew. The address goes with it: no account may know it yet.
+    pub fn login_command(&self) -> String {
+        let command = self.account.login_command();
+        match self.provider.instance.as_ref().and_then(|instance| instance.address.as_deref()) {
+            Some(address) => format!("{command} --url {}", text::shell_word(address)),
+            None => command,
+        }
+    }
+
     /// The client of this login.
     pub fn client(&self) -> OauthClient {
         let id = self.provider.client_id.clone().unwrap_or_default();
@@ -71,7 +83,7 @@ impl PendingLogin {
     /// Where the browser of a browser login ends.
     pub fn redirect_uri(&self) -> Option<&str> {
         match &self.begun {
-            Begun::Browser { redirect_uri, .. } | Begun::Cookie { redirect_uri } => {
+            Begun::Browser { redirect_uri, .. } | Begun::Cookie { redirect_uri, .. } => {
                 Some(redirect_uri)
             }
             Begun::Device { .. } => None,

@@ -7,6 +7,7 @@ use argh::FromArgs;
 use crate::account::AccountRef;
 use crate::commands::App;
 use crate::commands::hand_out::Asked;
+use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::environment::{self, Variable};
 use crate::text;
@@ -59,11 +60,13 @@ pub fn run(args: &Exec, tail: &[OsString]) -> Result<()> {
 
 fn variables(account: &AccountRef, app: &App) -> Result<Vec<Variable>> {
     let found = app.hand_out(&Asked::of(account))?;
-    if let Some(name) = found.variable {
-        return Ok(vec![Variable { name, value: found.account.secret().clone() }]);
+    let given = found.variable.clone();
+    let given = given.map(|name| Variable { name, value: found.account.secret().clone() });
+    if given.is_some() && matches!(found.account.credential, Credential::ApiKey(_)) {
+        return Ok(given.into_iter().collect());
     }
     let row = found.row(app)?;
-    Ok(environment::variables(&found.account, &row))
+    Ok(environment::variables(&found.account, &row).into_iter().chain(given).collect())
 }
 
 /// The command in place of this process, so that signals and the status are its own. Comes back

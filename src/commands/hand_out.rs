@@ -55,7 +55,11 @@ impl App {
         if let Some(pasted) = asked.jwt {
             let pasted =
                 if pasted == "-" { term::prompt::piped("token")? } else { pasted.to_owned() };
-            let account = self.on_the_spot(key::bearer(&pasted)?, asked)?;
+            let jwt = key::bearer(&pasted)?;
+            // A file that cannot be read is no obstacle to a token that needs none.
+            let id = self.account(asked.account).ok().flatten();
+            let stored = id.and_then(|id| self.store.read_account(&id).ok().flatten());
+            let account = self.on_the_spot(jwt, asked, stored.as_ref())?;
             return Ok(HandOut { account, variable: None, is_stored: false });
         }
         let Some(id) = self.account(asked.account)? else { return self.of_environment(asked) };
@@ -66,15 +70,7 @@ impl App {
             && asked.account.account.is_none()
             && let Some(found) = environment::jwt(self.providers.get(&id.provider)?)?
         {
-            let mut account = self.on_the_spot(found.credential, asked)?;
-            for fact in ["instance", "api_base"] {
-                if let Some(value) = first_seen.fact(fact)
-                    && account.instance().is_none()
-                    && account.fact("api_base").is_none()
-                {
-                    account.extra.insert(fact.to_owned(), Value::from(value));
-                }
-            }
+            let account = self.on_the_spot(found.credential, asked, Some(&first_seen))?;
             return Ok(HandOut { account, variable: Some(found.name), is_stored: false });
         }
         let fresh = fresh::layer(asked.layer, first_seen, asked.need, &self.tools())?;
@@ -89,12 +85,18 @@ impl App {
     fn of_environment(&self, asked: &Asked) -> Result<HandOut> {
         let row = self.providers.get(&asked.account.provider)?;
         let found = environment::credential(row)?.ok_or_else(|| nobody(asked.account))?;
-        let account = self.on_the_spot(found.credential, asked)?;
+        let account = self.on_the_spot(found.credential, asked, None)?;
         Ok(HandOut { account, variable: Some(found.name), is_stored: false })
     }
 
-    /// An account that exists for this command alone.
-    fn on_the_spot(&self, credential: Credential, asked: &Asked) -> Result<Account> {
+    /// An account that exists for this command alone, where `--base-url`, the provider's variable or
+    /// the stored account says.
+    fn on_the_spot(
+        &self,
+        credential: Credential,
+        asked: &Asked,
+        stored: Option<&Account>,
+    ) -> Result<Account> {
         let row = self.providers.get(&asked.account.provider)?;
         let id = AccountId { provider: row.id.clone(), account: "environment".to_owned() };
         let mut account = Account::new(id, credential, Timestamp::now());
@@ -112,6 +114,10 @@ impl App {
                 facts.push(("api_base", given.trim_end_matches('/').to_owned()));
             }
             (None, None) => {}
+        }
+        if facts.is_empty() {
+            let known = ["instance", "api_base", "project"].into_iter();
+            facts.extend(known.filter_map(|key| Some((key, stored?.fact(key)?.to_owned()))));
         }
         for (key, value) in facts {
             account.extra.insert(key.to_owned(), Value::from(value));

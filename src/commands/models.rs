@@ -70,5 +70,16 @@ pub fn run(args: &Models) -> Result<()> {
 }
 
 fn list(found: &HandOut, app: &App) -> Result<Vec<Model>> {
-    models::list(&found.account, &*found.row(app)?, &app.client)
+    match models::list(&found.account, &*found.row(app)?, &app.client, &app.store) {
+        // No login would put another in its place.
+        Err(Error::SignIn { why, .. }) if !found.is_stored => {
+            let account = found.account.id.provider.clone();
+            let next = match &found.variable {
+                Some(name) => format!("export {name}=… with a new one"),
+                None => format!("keyfob models {account} --jwt-token -"),
+            };
+            Err(Error::SignIn { account, why, next })
+        }
+        outcome => outcome,
+    }
 }

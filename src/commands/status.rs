@@ -248,7 +248,7 @@ impl Row {
         self.can_refresh = account.can_refresh() && account.refused.is_none();
         self.identity = account.identity.clone();
         self.note = account.attributes.get("note").and_then(Value::as_str).map(str::to_owned);
-        self.is_dead = is_dead;
+        self.is_dead = is_dead || (account.refused.is_some() && !account.is_alive(now));
         self.note = self.note.take().or_else(|| ends_soon(&account.credential));
         self.state = match (is_dead || account.refused.is_some(), account.is_alive(now)) {
             (true, _) => State::Refused,

@@ -48,7 +48,7 @@ pub fn check(account: Account, tools: &Tools) -> Checked {
 fn check_key(account: Account, tools: &Tools) -> Checked {
     let row = tools.providers.get(&account.id.provider);
     let row = row.and_then(|row| row.at(account.instance()));
-    match row.and_then(|row| models::list(&account, &row, tools.client)) {
+    match row.and_then(|row| models::list(&account, &row, tools.client, tools.store)) {
         Err(error @ Error::SignIn { .. }) => {
             Checked { account, warning: Some(error.to_string()), is_dead: true }
         }

@@ -55,6 +55,9 @@ pub fn jwt(row: &Provider) -> Result<Option<Found>> {
     };
     let token = value.to_string_lossy();
     let token = token.trim();
+    if token.is_empty() {
+        return Ok(None);
+    }
     jwt::check_form(token).map_err(|why| Error::failed(format!("{name}: {why}")))?;
     let token = Secret::new(token);
     let expires_at = jwt::expires_at(&token);

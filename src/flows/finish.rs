@@ -42,11 +42,11 @@ pub fn finish(
         store.cancel_pending(login_id)?;
         let what =
             format!("this sign-in expired {}", pending.expires_at.in_words(Timestamp::now()));
-        return Err(start_again(what, &pending.account));
+        return Err(start_again(what, &pending));
     }
     if callback.state.as_ref().is_some_and(|state| Some(state) != pending.state()) {
         let what = "this callback belongs to another sign-in attempt".to_owned();
-        return Err(start_again(what, &pending.account));
+        return Err(start_again(what, &pending));
     }
     check_issuer(&pending.provider, callback.iss.as_deref()).map_err(Error::failed)?;
     let amended = amended(pending, &amend)?;
@@ -76,9 +76,8 @@ pub fn amended(mut login: PendingLogin, amend: &Amend) -> Result<PendingLogin> {
     Ok(login)
 }
 
-fn start_again(what: String, account: &AccountRef) -> Error {
-    let next = account.login_command();
-    Error::Pending { what, next: Some(next) }
+fn start_again(what: String, login: &PendingLogin) -> Error {
+    Error::Pending { what, next: Some(login.login_command()) }
 }
 
 /// Why no login has this id: it was used, it is being used, or nobody knows it.

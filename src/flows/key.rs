@@ -65,7 +65,7 @@ pub fn bearer(pasted: &str) -> Result<Credential> {
     let expires_at = jwt::expires_at(&token);
     if expires_at.is_some_and(|at| at <= Timestamp::now()) {
         let when = expires_at.map_or(String::new(), |at| at.in_words(Timestamp::now()));
-        return Err(Error::failed(format!("this token expired {when}; nothing was stored")));
+        return Err(Error::failed(format!("this token expired {when}")));
     }
     Ok(Credential::Bearer(token, expires_at))
 }

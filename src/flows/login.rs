@@ -33,6 +33,7 @@ pub struct Wish {
     pub login_hint: Option<String>,
     pub prompt: Option<String>,
     pub expect: Option<String>,
+    pub project: Option<String>,
     pub replace: bool,
     pub verify: bool,
     pub wait_s: i64,
@@ -143,7 +144,7 @@ pub fn wait(
         Heard::Over => finished_elsewhere(pending, store),
         Heard::TimedOut => Err(Error::Pending {
             what: format!("nobody finished the sign-in within {} s", ears.limit.as_secs()),
-            next: Some(pending.account.login_command()),
+            next: Some(pending.login_command()),
         }),
     }
 }
@@ -164,9 +165,16 @@ fn judge(
     source: Source,
     text: &str,
 ) -> std::result::Result<Callback, String> {
-    if let Begun::Cookie { .. } = pending.begun {
+    if let Begun::Cookie { redirect_uri, .. } = &pending.begun {
+        let port = protocol::session::port(text);
+        if port.is_some() && port != protocol::session::port(redirect_uri) {
+            // It may be the session of another instance, which must not see it.
+            return Err(
+                "this belongs to another sign-in attempt; use the newest address".to_owned()
+            );
+        }
         let callback = protocol::session::parse_callback(text);
-        return callback.ok_or_else(|| "this holds no session; copy the whole address".to_owned());
+        return callback.ok_or_else(|| protocol::session::why_none(text).to_owned());
     }
     let parsed = match (source, page) {
         (Source::Paste, Some(Shows::Code)) => callback::parse_code(text),
@@ -216,6 +224,6 @@ pub fn finished_elsewhere(pending: &PendingLogin, store: &Store) -> Result<Signe
     }
     Err(Error::Failed {
         what: "the sign-in was refused or cancelled in another terminal".to_owned(),
-        next: Some(pending.account.login_command()),
+        next: Some(pending.login_command()),
     })
 }

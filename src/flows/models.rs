@@ -4,15 +4,31 @@ use crate::account::Account;
 use crate::credential::Credential;
 use crate::endpoint;
 use crate::error::{Error, Result};
+use crate::flows;
 use crate::net::client::Client;
 use crate::protocol::models::{self, Model};
 use crate::protocol::session;
 use crate::provider::Provider;
+use crate::store::Store;
 
 /// `SignIn`: the API turns the credential away.
-pub fn list(account: &Account, row: &Provider, client: &Client) -> Result<Vec<Model>> {
+pub fn list(
+    account: &Account,
+    row: &Provider,
+    client: &Client,
+    store: &Store,
+) -> Result<Vec<Model>> {
     let url = models::url(account, row)?;
+    let is_cookie = matches!(account.credential, Credential::Cookie(..));
+    if is_cookie && endpoint::origin(&url) != account.issued_by {
+        let what = format!("{}: the session belongs to another host than {url}", account.id);
+        return Err(Error::failed(what).or_try(account.id.login_command()));
+    }
     let reply = client.send(models::request(&url, account, row)?)?;
+    if let Err(error) = flows::session::keep_rotated(account, &reply, store) {
+        // The list is good all the same.
+        crate::log::warn(&format!("the session was renewed and not kept: {error}"));
+    }
     let host = endpoint::origin(&url).unwrap_or_default();
     if reply.status == 429 || reply.status >= 500 {
         let what = format!("{host} answered {} just now", reply.status);

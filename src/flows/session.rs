@@ -1,6 +1,8 @@
 //! A browser session at an instance (CodeMie): begin, finish and renew. The wait between is that of any
 //! browser login. Cookies go to the instance they came from and nowhere else.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use ureq::http::Request;
 
@@ -17,8 +19,11 @@ use crate::pending::{Begun, PendingLogin};
 use crate::protocol::{attach, pkce, request, session};
 use crate::provider::{self, Provider};
 use crate::secret::Secret;
-use crate::store::{Claimed, Store};
+use crate::store::{Claimed, Reservation, Store};
 use crate::time::Timestamp;
+
+/// Longest wait for a process that is renewing the session.
+const LOCK_LIMIT: Duration = Duration::from_secs(40);
 
 /// Builds the address to open, with the port of the redirect in it, and stores the login under way.
 /// The instance takes no state, so that only the port and the wait tell a callback from a stranger's.
@@ -36,7 +41,7 @@ pub fn begin(wish: Wish, now: Timestamp, store: &Store) -> Result<PendingLogin> 
         provider: wish.provider,
         client_secret: None,
         auth_url,
-        begun: Begun::Cookie { redirect_uri: wish.redirect_uri },
+        begun: Begun::Cookie { redirect_uri: wish.redirect_uri, project: wish.project },
         expect: wish.expect,
         replace: wish.replace,
         verify: wish.verify,
@@ -54,17 +59,27 @@ pub fn finish(
     client: &Client,
     store: &Store,
 ) -> Result<SignedIn> {
-    match accept(&claimed.login, pasted, client, store) {
-        Ok(mut signed_in) => {
-            if let Err(error) = store.drop_claimed(claimed) {
-                signed_in.warnings.push(error.to_string());
+    let mut warnings = Vec::new();
+    match show(&claimed.login, pasted, client, store, &mut warnings) {
+        Ok((account, space)) => {
+            let login = &claimed.login;
+            let kept = keep::check_expected(login, &account.identity)
+                .and_then(|()| keep::write(account, login.replace, space, store, &mut warnings));
+            // Whoever waits for the end of this login looks for its account then.
+            let dropped = store.drop_claimed(claimed);
+            let account = kept?;
+            if let Err(error) = dropped {
+                warnings.push(error.to_string());
             }
-            Ok(signed_in)
+            let path = store.account_path(&account.id);
+            Ok(SignedIn { account, path, warnings, elsewhere: false })
         }
-        Err(error @ (Error::Refused { .. } | Error::Failed { .. })) => {
+        Err(error @ Error::Refused { .. }) => {
+            let next = claimed.login.login_command();
             store.drop_claimed(claimed)?;
-            Err(error)
+            Err(error.or_try(next))
         }
+        // The instance did not say no: it was not reached, or is not trusted.
         Err(error) => {
             store.release(claimed)?;
             Err(finish::still_open(error))
@@ -72,14 +87,15 @@ pub fn finish(
     }
 }
 
-fn accept(
+/// The account as the instance sees it, and the space it will need.
+fn show(
     login: &PendingLogin,
     pasted: &Secret,
     client: &Client,
     store: &Store,
-) -> Result<SignedIn> {
+    warnings: &mut Vec<String>,
+) -> Result<(Account, Reservation)> {
     let row = &login.provider;
-    let mut warnings = Vec::new();
     let no_session = || Error::usage("this holds no session; copy the whole address");
     let (cookies, expires_at) = session::header(pasted).ok_or_else(no_session)?;
     let space = finish::reserve(login, store)?;
@@ -93,7 +109,7 @@ fn accept(
     account.issued_by = endpoint::origin(address);
     account.login_ids = vec![login.login_id.clone()];
     account.extra.insert("instance".to_owned(), Value::from(address));
-    find_api(&mut account, row, client, &mut warnings);
+    find_api(&mut account, row, client, warnings);
     if login.verify {
         let (reply, cookies) = ask_user(&account, row, client)?;
         let user = match session::parse_user(&reply.body) {
@@ -101,12 +117,10 @@ fn accept(
             None => return Err(Error::unreadable(address, "no user")),
         };
         account.credential = cookies;
-        keep_projects(&mut account, user, &mut warnings);
+        keep_projects(&mut account, user, warnings);
+        keep_choice(&mut account, login, store);
     }
-    keep::check_expected(login, &account.identity)?;
-    let account = keep::write(account, login.replace, space, store, &mut warnings)?;
-    let path = store.account_path(&account.id);
-    Ok(SignedIn { account, path, warnings, elsewhere: false })
+    Ok((account, space))
 }
 
 fn keep_projects(account: &mut Account, user: session::User, warnings: &mut Vec<String>) {
@@ -118,11 +132,28 @@ fn keep_projects(account: &mut Account, user: session::User, warnings: &mut Vec<
     account.extra.insert("projects".to_owned(), Value::from(projects));
 }
 
+/// The project named at the beginning, else the one of the last login, if it is still theirs.
+fn keep_choice(account: &mut Account, login: &PendingLogin, store: &Store) {
+    let old = store.read_account(&account.id).ok().flatten();
+    let named = match &login.begun {
+        Begun::Cookie { project, .. } => project.clone(),
+        Begun::Browser { .. } | Begun::Device { .. } => None,
+    };
+    let wanted = named.or_else(|| old?.fact("project").map(str::to_owned));
+    let projects = account.extra.get("projects").and_then(Value::as_array);
+    if let Some(wanted) = wanted.map(Value::from)
+        && projects.is_some_and(|projects| projects.contains(&wanted))
+    {
+        account.extra.insert("project".to_owned(), wanted);
+    }
+}
+
 /// Where the instance says its API is. Another host gets none of its cookies, so that is not followed.
 fn find_api(account: &mut Account, row: &Provider, client: &Client, warnings: &mut Vec<String>) {
     let Some(base) = attach::api_base(account, row) else { return };
     let looked_up = get(&format!("{base}/config.js"), account).and_then(|r| client.send(r));
     let Ok(reply) = looked_up else { return };
+    take_rotated(account, &reply);
     if !(200..300).contains(&reply.status) {
         return;
     }
@@ -160,10 +191,41 @@ fn ask_user(account: &Account, row: &Provider, client: &Client) -> Result<(Reply
     if !(200..300).contains(&reply.status) {
         return Err(Error::unreadable(host, format!("status {}", reply.status)));
     }
-    let (cookies, named) =
-        session::rotated(account.credential.secret(), &reply.set_cookies, Timestamp::now());
-    let expires_at = named.or(account.credential.expires_at());
-    Ok((reply, Credential::Cookie(cookies, expires_at)))
+    let mut rotated = account.clone();
+    take_rotated(&mut rotated, &reply);
+    Ok((reply, rotated.credential))
+}
+
+/// The session after an answer to it, whatever was asked: the proxy in front rotates as it likes.
+fn take_rotated(account: &mut Account, reply: &Reply) {
+    if reply.status >= 500 || session::is_signed_out(reply.status, &reply.content_type, &reply.body)
+    {
+        return;
+    }
+    let old = &account.credential;
+    let (cookies, named) = session::rotated(old.secret(), &reply.set_cookies, Timestamp::now());
+    account.credential = Credential::Cookie(cookies, named.or(old.expires_at()));
+}
+
+/// Puts what an answer rotated on disk, unless somebody renewed the account meanwhile.
+pub fn keep_rotated(asked_as: &Account, reply: &Reply, store: &Store) -> Result<()> {
+    if reply.set_cookies.is_empty() || !matches!(asked_as.credential, Credential::Cookie(..)) {
+        return Ok(());
+    }
+    let _lock = store.lock_account(&asked_as.id, LOCK_LIMIT)?;
+    let Some(mut account) = store.read_account(&asked_as.id)? else { return Ok(()) };
+    if account.secret() != asked_as.secret() {
+        return Ok(());
+    }
+    take_rotated(&mut account, reply);
+    if account.secret() != asked_as.secret() || account.expires_at() != asked_as.expires_at() {
+        account.refreshed_at = Timestamp::now();
+        // Whoever showed the old one meanwhile was turned away.
+        account.refused = None;
+        let space = store.reserve_account(&account.id)?;
+        store.write_account(&account, space)?;
+    }
+    Ok(())
 }
 
 fn get(url: &str, account: &Account) -> Result<Request<Secret>> {

@@ -12,8 +12,8 @@ use tiny_http::{Method, Request, Response, Server};
 
 use crate::net::page;
 
-/// Longer request targets are no callback.
-const TARGET_LIMIT_BYTES: usize = 16 * 1024;
+/// Longer request targets are no callback. An instance's session is several cookies of 4 KB each.
+const TARGET_LIMIT_BYTES: usize = 64 * 1024;
 /// A pasted address may arrive as several lines; they are read as one after this silence.
 const PASTE_PAUSE: Duration = Duration::from_millis(200);
 const POLL: Duration = Duration::from_millis(200);

@@ -33,10 +33,32 @@ pub fn parse_callback(pasted: &str) -> Option<Callback> {
     Some(Callback { state: None, iss: None, outcome: Outcome::Code(session) })
 }
 
-/// The port a pasted address was sent to, which tells logins under way apart.
+/// Whether this comes of an instance that signs people in by itself: it hands out no session.
+pub fn is_of_local_sign_in(pasted: &str) -> bool {
+    let text: String = pasted.chars().filter(|c| !c.is_whitespace()).collect();
+    let value = text.split(['?', '&']).find_map(|pair| pair.strip_prefix("token="));
+    let value = value.and_then(|value| value.split(['&', '#']).next()).map(form::decode);
+    let bytes = value.and_then(|value| STANDARD.decode(value).ok()).unwrap_or_default();
+    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    answer.get("provider").is_some_and(|provider| provider == "local")
+        && answer.get("cookies").is_none()
+}
+
+/// Why there is no session in a text, in words for the person.
+pub fn why_none(pasted: &str) -> &'static str {
+    if is_of_local_sign_in(pasted) {
+        "this instance signs people in by itself and hands out no session; store a token of it"
+    } else {
+        "this holds no session; copy the whole address"
+    }
+}
+
+/// The port a pasted address was sent to, which tells logins under way apart. None: a query alone.
 pub fn port(pasted: &str) -> Option<u16> {
-    let (_, rest) = pasted.split_once("://")?;
-    let authority = rest.split(['/', '?']).next()?;
+    let text: String = pasted.chars().filter(|c| !c.is_whitespace()).collect();
+    let address = text.split('?').next()?;
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let authority = rest.split('/').next()?;
     authority.rsplit_once(':')?.1.parse().ok()
 }
 
@@ -111,6 +133,10 @@ pub fn rotated(
         }
         cookies.insert(name.to_owned(), value.to_owned());
         ends.extend(end);
+    }
+    if cookies.is_empty() {
+        // Whoever gives a good answer and takes the session away is not believed: we have no other.
+        return (header.clone(), None);
     }
     let expires_at = ends.into_iter().min().or_else(|| expiry_of_jwt(&cookies));
     (join(&cookies), expires_at)
@@ -219,8 +245,16 @@ mod tests {
         ] {
             assert_eq!(parse_callback(&text), None, "{text}");
         }
+        let local =
+            format!("http://localhost/auth?token={}", STANDARD.encode(r#"{"provider":"local"}"#));
+        assert!(is_of_local_sign_in(&local) && !is_of_local_sign_in(&format!("token={good}")));
         assert_eq!(port("http://localhost:1234/auth?token=x"), Some(1234));
-        assert_eq!(port("token=x"), None);
+        assert_eq!(port("<localhost:1234/\n auth?token=x>"), Some(1234));
+        for bare in
+            ["token=x", "?token=x", "token=a/b+c=", "http://localhost/auth?token=http://x:1/"]
+        {
+            assert_eq!(port(bare), None, "{bare}");
+        }
     }
 
     #[test]
@@ -250,6 +284,8 @@ mod tests {
         assert_eq!(end, Some(NOW.plus(3600)));
         let (same, end) = rotated(&old, &[], NOW);
         assert_eq!((same.expose(), end), (old.expose(), None));
+        let gone = set(&["_oauth2_proxy_0=; Max-Age=0", "_oauth2_proxy_1=x; Max-Age=0", "other="]);
+        assert_eq!(rotated(&old, &gone, NOW).0.expose(), old.expose(), "none is no session");
     }
 
     #[test]

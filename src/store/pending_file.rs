@@ -50,6 +50,8 @@ enum DiskBegun {
     },
     Cookie {
         redirect_uri: String,
+        #[serde(default)]
+        project: Option<String>,
     },
     Device {
         device_code: String,
@@ -77,7 +79,7 @@ pub fn parse(bytes: &[u8]) -> Option<PendingLogin> {
                 verifier: Secret::new(verifier),
                 redirect_uri,
             },
-            DiskBegun::Cookie { redirect_uri } => Begun::Cookie { redirect_uri },
+            DiskBegun::Cookie { redirect_uri, project } => Begun::Cookie { redirect_uri, project },
             DiskBegun::Device {
                 device_code,
                 user_code,
@@ -116,7 +118,7 @@ fn render(pending: &PendingLogin) -> serde_json::Result<Vec<u8>> {
                 verifier: verifier.expose().to_owned(),
                 redirect_uri,
             },
-            Begun::Cookie { redirect_uri } => DiskBegun::Cookie { redirect_uri },
+            Begun::Cookie { redirect_uri, project } => DiskBegun::Cookie { redirect_uri, project },
             Begun::Device { device_code, user_code, verifier, interval_s, due_ms, approved } => {
                 DiskBegun::Device {
                     device_code: device_code.expose().to_owned(),

@@ -1,5 +1,8 @@
 //! `--jwt-token`: a JWT that somebody else issued, stored as it is.
 
+mod order;
+mod variable;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};

@@ -4,6 +4,7 @@
 mod accounts;
 mod azure;
 mod bearer;
+mod codemie;
 mod contract;
 mod cursor;
 mod device;

@@ -43,6 +43,7 @@ fn wish(args: &Login, ready: Ready, chosen: &Chosen) -> Wish {
         login_hint: args.login_hint.clone(),
         prompt: args.prompt.clone(),
         expect: args.expect.clone(),
+        project: args.project.clone(),
         replace: args.replace,
         verify: !args.no_verify,
         wait_s: i64::from(args.wait),

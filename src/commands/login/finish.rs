@@ -5,7 +5,7 @@ use crate::commands::App;
 use crate::commands::login::{Login, project};
 use crate::error::{Error, Result};
 use crate::flows::{self, finish::Amend};
-use crate::pending::{Begun, PendingLogin};
+use crate::pending::Begun;
 use crate::protocol::callback::{self, Callback};
 use crate::protocol::{pkce, session};
 use crate::term::prompt;
@@ -22,6 +22,10 @@ pub fn with_callback(pasted: &str, args: &Login, app: &App) -> Result<()> {
         return finish(callback, &login_id, args, app);
     }
     let callback = callback::parse(&text).ok_or_else(|| {
+        if session::is_of_local_sign_in(&text) {
+            let next = "keyfob login PROVIDER --url URL --jwt-token -";
+            return Error::usage(session::why_none(&text)).or_try(next);
+        }
         let what = "this is no callback: it holds no code; copy the whole address";
         Error::usage(what).or_try("keyfob login PROVIDER --auth-code -")
     })?;
@@ -46,15 +50,18 @@ fn only_session(text: &str, args: &Login, app: &App) -> Result<String> {
         let wanted = app.providers.get(&account.provider)?.id.clone();
         fitting.retain(|login| login.account.provider == wanted);
     }
-    let fits = |login: &&PendingLogin| login.redirect_uri().and_then(session::port) == port;
-    match (fitting.iter().find(fits), fitting.as_slice()) {
-        (Some(login), _) | (None, [login]) => Ok(login.login_id.clone()),
-        (None, []) => Err(Error::Pending {
+    if port.is_some() {
+        // The session of another instance must not be shown to this one.
+        fitting.retain(|login| login.redirect_uri().and_then(session::port) == port);
+    }
+    match fitting.as_slice() {
+        [login] => Ok(login.login_id.clone()),
+        [] => Err(Error::Pending {
             what: "no sign-in under way fits this address, or it expired".to_owned(),
             next: Some("keyfob pending list".to_owned()),
         }),
-        (None, [first, ..]) => {
-            let what = "several sign-ins are under way, and this address fits none";
+        [first, ..] => {
+            let what = "several sign-ins are under way, and this does not say which it ends";
             let next = format!("keyfob login --login-id {} --callback-url -", first.login_id);
             Err(Error::usage(what).or_try(next))
         }

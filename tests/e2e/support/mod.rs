@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod browser;
+pub mod codemie;
 pub mod command;
 pub mod entra;
 pub mod google_token;
