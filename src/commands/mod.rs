@@ -1,6 +1,7 @@
 //! From argv to a command and to its exit code. Each file here is Args (doc comments are the help),
 //! the JSON shape, and `run`.
 
+mod config;
 mod exec;
 mod hand_out;
 mod login;
@@ -65,6 +66,7 @@ struct Top {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Config(config::ConfigArgs),
     Exec(exec::Exec),
     Login(Box<login::Login>),
     Logout(logout::Logout),
@@ -249,6 +251,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         return version::run(&version::Version { json: false });
     }
     match top.command {
+        Some(Command::Config(args)) => config::run(&args),
         Some(Command::Exec(args)) => exec::run(&args, tail),
         Some(Command::Login(args)) => login::run(&args),
         Some(Command::Logout(args)) => logout::run(&args),

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bearer;
+mod config;
 mod contract;
 mod device;
 mod exec;
