@@ -9,6 +9,7 @@ mod logout;
 mod pending;
 mod provider;
 mod refresh;
+mod setup;
 mod status;
 mod token;
 mod use_account;
@@ -73,6 +74,7 @@ enum Command {
     Pending(pending::Pending),
     Provider(provider::ProviderArgs),
     Refresh(refresh::Refresh),
+    Setup(setup::Setup),
     Status(status::Status),
     Token(token::Token),
     Use(use_account::Use),
@@ -258,6 +260,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Pending(args)) => pending::run(args),
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Refresh(args)) => refresh::run(&args),
+        Some(Command::Setup(args)) => setup::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Use(args)) => use_account::run(&args),
