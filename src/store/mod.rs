@@ -3,7 +3,7 @@
 //! Missing, unreadable and damaged are three different answers, and never one.
 
 mod account_file;
-mod config_file;
+pub mod config_file;
 mod file;
 mod lock;
 mod mount;
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::text;
 use crate::time::Timestamp;
 
-pub use config_file::{Config, SECTIONS, is_secret, masked};
+pub use config_file::Config;
 pub use file::Reservation;
 pub use lock::AccountLock;
 pub use pending_file::Claimed;

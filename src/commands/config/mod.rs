@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::commands::{App, Object};
 use crate::error::{Error, Result};
-use crate::store::{self, Config};
+use crate::store::config_file::{self, Config};
 use crate::term::{self, prompt};
 use crate::text;
 use crate::time::Timestamp;
@@ -103,10 +103,10 @@ fn get(args: &Get, app: &App) -> Result<()> {
     let config = app.store.config()?;
     let path = path_of(&args.key, &config, &[])?;
     let value = config.get_path(&path).ok_or_else(|| is_not_set(&args.key))?;
-    if store::is_secret(value, &path) {
+    if config_file::is_secret(value, &path) {
         return Err(hidden(&args.key, &path, &config, app));
     }
-    let value = store::masked(value, &path);
+    let value = config_file::masked(value, &path);
     if args.json {
         let object = Object::new().with("key", args.key.as_str()).with("value", value);
         return term::print(&object.to_string());

@@ -7,7 +7,7 @@ use crate::commands::config::{path_of, secret_command};
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::provider::{self, Providers};
-use crate::store::{self, Config, SECTIONS};
+use crate::store::config_file::{self, Config, SECTIONS};
 use crate::term;
 use crate::text;
 
@@ -110,7 +110,7 @@ fn provider_key(
     let as_text = scalar.then(|| Value::from(args.value.as_str()));
     let mut first_error = None;
     for value in json.into_iter().chain(as_text) {
-        if store::masked(&value, &path) != value {
+        if config_file::masked(&value, &path) != value {
             if path.last().is_some_and(|name| name == "client_secret") {
                 return Err(on_the_command_line(&path[1], config));
             }

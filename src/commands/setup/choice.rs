@@ -60,8 +60,8 @@ fn tell_what_is_there(app: &App) -> Result<()> {
     }
     let mut variables = Vec::new();
     for (row, _) in app.providers.readable()? {
-        if let Some(found) = key_in_environment(row) {
-            variables.push(format!("{} ({})", found.name, row.id));
+        if let Some(name) = key_in_environment(row) {
+            variables.push(format!("{name} ({})", row.id));
         } else if let Err(error) = environment::key(row) {
             term::warn(&error.to_string());
         }
@@ -72,10 +72,10 @@ fn tell_what_is_there(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// A key that the row can be used with.
-pub fn key_in_environment(row: &Provider) -> Option<environment::Found> {
+/// The variable that holds a key for a row that takes one.
+pub fn key_in_environment(row: &Provider) -> Option<String> {
     let takes_keys = row.ways.contains(&Way::ApiKey);
-    takes_keys.then(|| environment::key(row).ok().flatten()).flatten()
+    takes_keys.then(|| environment::key(row).ok().flatten()).flatten().map(|found| found.name)
 }
 
 /// Sign-ins first, a line each; keys in columns. The rows in the order of their numbers.

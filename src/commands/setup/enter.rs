@@ -71,20 +71,20 @@ fn told(id: &AccountId, app: &App) -> Result<Option<String>> {
 /// The call for the way that is wanted. None: all stays as it is.
 fn call(row: &Provider) -> Result<Option<Call>> {
     let variable = choice::key_in_environment(row);
-    if let Some(found) = &variable
-        && choice::yes(&format!("{} is set: store its key?", found.name))?
+    if let Some(name) = &variable
+        && choice::yes(&format!("{name} is set: store its key?"))?
     {
-        let call = Call::with(&["--api-key-stdin"]);
-        return Ok(Some(Call { secret: Some(found.key.clone()), ..call }));
+        let secret = environment::first_set(std::slice::from_ref(name)).map(Secret::new);
+        return Ok(Some(Call { secret, ..Call::with(&["--api-key-stdin"]) }));
     }
     let mut ways: Vec<_> = row.ways.iter().copied().filter(|way| can_be_asked(*way, row)).collect();
     let mut keeps = "skips it".to_owned();
-    if let Some(found) = &variable {
+    if let Some(name) = &variable {
         ways.retain(|way| *way != Way::ApiKey);
         if ways.is_empty() {
             return Ok(None);
         }
-        keeps = format!("leaves {} in use", found.name);
+        keeps = format!("leaves {name} in use");
     } else if row.key_optional && !choice::yes("it needs no key; store one all the same?")? {
         return Ok(None);
     }
