@@ -60,6 +60,8 @@ fn models(account: &AccountRef, timeout_s: Option<u64>) -> Vec<Model> {
     let output = child::output(&arguments, timeout_s.or(Some(TIMEOUT_S)));
     let answer = output.and_then(|bytes| serde_json::from_slice::<Answer>(&bytes).ok());
     let mut models = answer.map_or(Vec::new(), |answer| answer.models);
-    models.retain(|model| !model.id.is_empty() && text::harmless(&model.id, 200) == model.id);
+    // An id with a blank was something else before it was made harmless.
+    let is_id = |id: &str| !id.is_empty() && !id.contains(' ') && text::harmless(id, 200) == id;
+    models.retain(|model| is_id(&model.id));
     models
 }
