@@ -4,6 +4,7 @@ mod again;
 mod first;
 mod keys;
 mod leaving;
+mod model;
 mod trouble;
 
 use std::time::{Duration, Instant};
