@@ -1,4 +1,4 @@
-//! Questions. Only `login`, `setup`, `source trust` and `provider add` ask any.
+//! Questions. Only `login`, `setup`, `source trust`, `provider add` and `config reset` ask any.
 
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::process::{Command, Stdio};

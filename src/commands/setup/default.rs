@@ -51,6 +51,7 @@ fn ready(outcomes: &[Outcome], app: &App) -> Result<BTreeSet<String>> {
         if let Ok(Found::Account(account)) = app.store.find_account(&id)
             && account.refused.is_none()
             && (account.is_alive(now) || account.can_refresh())
+            && app.providers.find(&id.provider).is_ok_and(|row| row.is_some())
         {
             ready.insert(id.provider);
         }

@@ -149,7 +149,7 @@ fn by(way: Way, row: &Provider) -> Result<Call> {
         Way::Bearer => hidden(&["--jwt-token", "-"], "JWT"),
         Way::Device => Ok(Call::with(&["--device"])),
         Way::ServiceAccount => {
-            let file = prompt::answer("service account's key file: ")?;
+            let file = file("service account's key file: ")?;
             Ok(Call::with(&["--service-account", &file]))
         }
         Way::Browser | Way::Cookie | Way::Entra | Way::Tool => Ok(Call::default()),
@@ -159,9 +159,19 @@ fn by(way: Way, row: &Provider) -> Result<Call> {
 /// A row without a client for everyone.
 fn own_client() -> Result<Call> {
     let question = "JSON file of your own OAuth client (empty if you have none): ";
-    Ok(match prompt::answer(question)?.as_str() {
+    Ok(match file(question)?.as_str() {
         "" => Call::default(),
         file => Call::with(&["--client-json", file]),
+    })
+}
+
+/// A path as a person types it, where no shell reads it first.
+fn file(question: &str) -> Result<String> {
+    let typed = prompt::answer(question)?;
+    let typed = typed.trim_matches(['"', '\'']);
+    Ok(match (typed.strip_prefix("~/"), dirs::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest).display().to_string(),
+        _ => typed.to_owned(),
     })
 }
 

@@ -100,3 +100,24 @@ fn one_that_works_and_is_the_default_raises_no_question() {
     output.check(!output.stdout.contains(DEFAULT), "nothing to choose");
     assert_eq!(contents(&sandbox), before);
 }
+
+/// An account of a provider that was removed is no candidate, and a default that is gone is kept
+/// until another one is named.
+#[test]
+fn only_providers_that_are_known_can_be_the_default() {
+    let sandbox = Sandbox::new();
+    sandbox.cmd(&["login", "groq", "--api-key-stdin"]).stdin(KEY).run().ok();
+    let account = sandbox.read_account("groq", "default");
+    let mut gone = account.clone();
+    gone["provider"] = json!("gone");
+    sandbox.write_account("gone", "default", &gone);
+    sandbox.write_config(&json!({"default": {"provider": "gone"}}));
+    for (answer, default) in [("", "gone"), ("1", "groq")] {
+        let mut wizard = Wizard::start(setup(&sandbox, &["groq"]));
+        wizard.answers("store one again? [y/N] ", "");
+        let shown = wizard.answers(&format!("{DEFAULT}keeps gone) "), answer);
+        assert!(shown.contains("  1  groq\r\n") && !shown.contains("  2  "), "{shown}");
+        wizard.ends(0);
+        assert_eq!(default_of(&sandbox), default);
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::browser;
+use crate::support::sandbox::write_private;
 
 #[test]
 fn a_key_typed_in_an_empty_home_becomes_a_working_default() {
@@ -124,4 +125,30 @@ fn an_unknown_word_is_asked_again() {
     wizard.answers(HIDDEN, KEY);
     wizard.ends(0);
     assert_eq!(token(&sandbox, "groq"), KEY);
+}
+
+/// Its owner has no client for everyone; the path is typed where no shell reads it.
+#[test]
+fn a_client_of_ones_own_is_asked_for() {
+    let demo = Demo::built_in("google");
+    let client = json!({"installed": {"client_id": "own-client", "client_secret": "own-secret"}});
+    write_private(&demo.sandbox.user_home().join("client.json"), &client.to_string());
+    let mut wizard = Wizard::start(setup(&demo.sandbox, &["google"]));
+    let question = "JSON file of your own OAuth client (empty if you have none): ";
+    wizard.answers(question, "~/client.json");
+    wizard.hears("running: keyfob login google --client-json /");
+    let start = demo.idp.url("/o/oauth2/");
+    wizard.hears(&start);
+    let url = format!("{start}{}", wizard.hears("\r\n"));
+    assert_eq!(browser::follow(&url).status, 200);
+    let output = wizard.ends(0);
+    output.check(!output.stdout.contains("own-secret"), "the secret is not shown");
+    default_is(&demo.sandbox, "google");
+    demo.idp.assert_content();
+
+    let sandbox = Sandbox::new();
+    let mut wizard = Wizard::start(setup(&sandbox, &["google"]));
+    wizard.answers(question, "");
+    wizard.hears("try: keyfob login google --client-json FILE");
+    wizard.ends(2);
 }
