@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// `text::harmless` before it gets here.
 #[derive(Debug)]
 pub enum Error {
-    /// A command that could not be run; its status is the shell's 126 or 127.
+    /// A command that could not be run, the shell's 126 or 127; or one that ended with this status.
     Child { what: String, status: u8 },
     /// Done wrong or not possible, and trying again will not help (1).
     Failed { what: String, next: Option<String> },

@@ -1,6 +1,7 @@
 //! From argv to a command and to its exit code. Each file here is Args (doc comments are the help),
 //! the JSON shape, and `run`.
 
+mod config;
 mod exec;
 mod hand_out;
 mod login;
@@ -9,6 +10,7 @@ mod models;
 mod pending;
 mod provider;
 mod refresh;
+mod setup;
 mod status;
 mod token;
 mod use_account;
@@ -66,6 +68,7 @@ struct Top {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Config(config::ConfigArgs),
     Exec(exec::Exec),
     Login(Box<login::Login>),
     Logout(logout::Logout),
@@ -73,6 +76,7 @@ enum Command {
     Pending(pending::Pending),
     Provider(provider::ProviderArgs),
     Refresh(refresh::Refresh),
+    Setup(setup::Setup),
     Status(status::Status),
     Token(token::Token),
     Use(use_account::Use),
@@ -251,6 +255,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         return version::run(&version::Version { json: false });
     }
     match top.command {
+        Some(Command::Config(args)) => config::run(&args),
         Some(Command::Exec(args)) => exec::run(&args, tail),
         Some(Command::Login(args)) => login::run(&args),
         Some(Command::Logout(args)) => logout::run(&args),
@@ -258,6 +263,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Pending(args)) => pending::run(args),
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Refresh(args)) => refresh::run(&args),
+        Some(Command::Setup(args)) => setup::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Use(args)) => use_account::run(&args),

@@ -3,7 +3,7 @@
 //! Missing, unreadable and damaged are three different answers, and never one.
 
 mod account_file;
-mod config_file;
+pub mod config_file;
 mod file;
 mod lock;
 mod mount;
@@ -28,6 +28,7 @@ pub use pending_file::Claimed;
 /// Room for the largest answer of tokens that makes sense, reserved before they are asked for.
 const ACCOUNT_SPACE_BYTES: usize = 64 * 1024;
 const LOCK_POLL: Duration = Duration::from_millis(50);
+const CONFIG_LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 pub struct Store {
     home: PathBuf,
@@ -134,8 +135,7 @@ impl Store {
     pub fn set_aside(&self, id: &AccountId, now: Timestamp) -> Result<PathBuf> {
         let path = self.account_path(id);
         let names = (1..).map(|n| path.with_extension(format!("json.damaged-{}-{n}", now.0)));
-        let free = names.take(1_000).find(|name| fs::symlink_metadata(name).is_err());
-        let aside = free.ok_or_else(|| Error::store(&path, "set aside", "no name is free"))?;
+        let aside = free_name(names, &path, "set aside")?;
         fs::rename(&path, &aside).map_err(|e| file::io_error(&path, "set aside", &e))?;
         Ok(aside)
     }
@@ -175,12 +175,43 @@ impl Store {
 
     /// Reads, changes and writes the settings under a lock, so that two commands lose nothing.
     pub fn change_config(&self, change: impl FnOnce(&mut Config)) -> Result<()> {
+        self.edit_config(|config| {
+            change(config);
+            Ok(true)
+        })
+    }
+
+    /// The same for a change that may be refused, or turn out to be none: nothing is written unless
+    /// `edit` says that something changed.
+    pub fn edit_config(&self, edit: impl FnOnce(&mut Config) -> Result<bool>) -> Result<()> {
         let path = self.config_path();
-        let _lock = wait_for_lock(&path.with_extension("lock"), Duration::from_secs(10))?;
+        let _lock = wait_for_lock(&path.with_extension("lock"), CONFIG_LOCK_LIMIT)?;
         let mut config = self.config()?;
-        change(&mut config);
+        if !edit(&mut config)? {
+            return Ok(());
+        }
         let bytes = config.render().map_err(|e| Error::store(&path, "write", e))?;
         file::write(&path, &bytes)
+    }
+
+    /// Empties the settings, readable or not. The old bytes are kept in the file it returns; None:
+    /// there were no settings.
+    pub fn reset_config(&self, now: Timestamp) -> Result<Option<PathBuf>> {
+        let path = self.config_path();
+        if file::read(&path)?.is_none() {
+            return Ok(None);
+        }
+        let _lock = wait_for_lock(&path.with_extension("lock"), CONFIG_LOCK_LIMIT)?;
+        let Some(bytes) = file::read(&path)? else { return Ok(None) };
+        if Config::parse(&bytes).is_ok_and(|config| config.is_empty()) {
+            return Ok(None);
+        }
+        let first = path.with_extension(format!("json.backup-{}", now.0));
+        let more = (2..).map(|n| path.with_extension(format!("json.backup-{}-{n}", now.0)));
+        let backup = free_name(std::iter::once(first).chain(more), &path, "back up")?;
+        file::write(&backup, &bytes)?;
+        file::write(&path, b"{}\n")?;
+        Ok(Some(backup))
     }
 }
 
@@ -203,6 +234,16 @@ fn lock_timeout(path: &Path, limit: Duration) -> Error {
         None => "another process holds it".to_owned(),
     };
     Error::store(path, "lock", format!("{holder} since more than {} s", limit.as_secs()))
+}
+
+/// The first name that nothing has.
+fn free_name(
+    names: impl Iterator<Item = PathBuf>,
+    path: &Path,
+    doing: &'static str,
+) -> Result<PathBuf> {
+    let free = names.take(1_000).find(|name| fs::symlink_metadata(name).is_err());
+    free.ok_or_else(|| Error::store(path, doing, "no name is free"))
 }
 
 fn remove(path: &Path) -> Result<bool> {

@@ -1,4 +1,4 @@
-//! Questions. Only `login`, `setup`, `source trust` and `provider add` ask any.
+//! Questions. Only `login`, `setup`, `source trust`, `provider add` and `config reset` ask any.
 
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -69,15 +69,27 @@ fn read_keys(stdin: &mut io::StdinLock, line: &mut Vec<u8>) -> io::Result<usize>
 
 /// One line from the terminal, trimmed; empty at the end of input.
 pub fn line(question: &str) -> Result<String> {
+    Ok(next_line(question)?.unwrap_or_default())
+}
+
+/// The same for one question of many: the end of input is an error, and not another empty answer.
+pub fn answer(question: &str) -> Result<String> {
+    if let Some(answer) = next_line(question)? {
+        return Ok(answer);
+    }
+    term::say("");
+    Err(Error::usage("the input ended before the last question; what was answered is done"))
+}
+
+fn next_line(question: &str) -> Result<Option<String>> {
     term::ask(question);
     if let Some(lines) = LINES.get() {
-        let line = lines.lock().ok().and_then(|lines| lines.recv().ok());
-        return Ok(line.unwrap_or_default());
+        return Ok(lines.lock().ok().and_then(|lines| lines.recv().ok()));
     }
     let mut answer = String::new();
     let stdin = io::stdin().lock();
-    stdin.take(LIMIT_BYTES).read_line(&mut answer).map_err(|e| unreadable(&e))?;
-    Ok(answer.trim().to_owned())
+    let count = stdin.take(LIMIT_BYTES).read_line(&mut answer).map_err(|e| unreadable(&e))?;
+    Ok((count > 0).then(|| answer.trim().to_owned()))
 }
 
 /// `y` or `yes`; anything else is no.

@@ -5,6 +5,7 @@
 // Not every test binary uses every part of the kit.
 #![allow(dead_code)]
 
+pub mod api;
 pub mod browser;
 pub mod codemie;
 pub mod command;
