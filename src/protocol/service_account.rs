@@ -8,7 +8,8 @@ use ureq::http::Request;
 
 use crate::endpoint;
 use crate::error::Result;
-use crate::protocol::{request, sign};
+use crate::protocol::request;
+use crate::protocol::sign::{self, Algorithm};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -85,7 +86,7 @@ impl KeyFile {
             "iat": issued_at.0,
             "exp": issued_at.plus(LIFETIME_S).0,
         });
-        sign::signed_jwt(&header, &claims, &self.key, random)
+        sign::signed_jwt(Algorithm::Rs256, &header, &claims, &self.key, random)
     }
 
     /// The request that trades the assertion for an access token.

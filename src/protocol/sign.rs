@@ -1,11 +1,12 @@
-//! JSON Web Tokens signed with a private key (RFC 7515, RS256): how a machine proves who it is
+//! JSON Web Tokens signed with a private key (RFC 7515): how a machine proves who it is
 //! without sending a secret.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SecureRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use ring::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::secret::Secret;
 
@@ -56,22 +57,44 @@ fn private_key(text: &str) -> Result<(&str, &str), String> {
     })
 }
 
-/// A JWT in the compact form of RFC 7515 section 7.1, signed with RS256. `more` is an object of header
-/// fields beside `alg` and `typ`: `kid`, `x5t`.
+/// The SHA-256 thumbprint of the first certificate of a PEM text, as `x5t#S256` wants it (RFC 7515
+/// section 4.1.8). None: there is no certificate.
+pub fn thumbprint(pem: &Secret) -> Option<String> {
+    let (_, rest) = pem.expose().split_once("-----BEGIN CERTIFICATE-----")?;
+    let (body, _) = rest.split_once("-----END CERTIFICATE-----")?;
+    let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
+    let der = STANDARD.decode(body).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(Sha256::digest(der)))
+}
+
+/// Which signature the other side wants (RFC 7518 section 3.1).
+#[derive(Clone, Copy, Debug)]
+pub enum Algorithm {
+    Rs256,
+    Ps256,
+}
+
+/// A JWT in the compact form of RFC 7515 section 7.1. `more` is an object of header fields beside `alg`
+/// and `typ`: `kid`, `x5t#S256`.
 pub fn signed_jwt(
+    algorithm: Algorithm,
     more: &Value,
     claims: &Value,
     key: &RsaKeyPair,
     random: &dyn SecureRandom,
 ) -> Result<Secret, String> {
-    let mut header = json!({"alg": "RS256", "typ": "JWT"});
+    let (name, encoding): (&str, &'static dyn RsaEncoding) = match algorithm {
+        Algorithm::Rs256 => ("RS256", &RSA_PKCS1_SHA256),
+        Algorithm::Ps256 => ("PS256", &RSA_PSS_SHA256),
+    };
+    let mut header = json!({"alg": name, "typ": "JWT"});
     for (name, value) in more.as_object().into_iter().flatten() {
         header[name] = value.clone();
     }
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(&header), part(claims));
     let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(&RSA_PKCS1_SHA256, random, signed.as_bytes(), &mut signature)
+    key.sign(encoding, random, signed.as_bytes(), &mut signature)
         .map_err(|_| "cannot sign".to_owned())?;
     Ok(Secret::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))))
 }

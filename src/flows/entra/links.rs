@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
+use ring::rand::SystemRandom;
+
 use crate::account::AccountId;
 use crate::credential::Minted;
 use crate::endpoint;
@@ -18,7 +20,6 @@ use crate::time::Timestamp;
 
 /// The public cloud.
 const AUTHORITY: &str = "https://login.microsoftonline.com";
-const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH is set, but certificates are not supported; set AZURE_CLIENT_SECRET";
 const MACHINE: &str = "http://169.254.169.254";
 /// A federated token is some 2 KiB.
 const ASSERTION_LIMIT_BYTES: u64 = 64 * 1024;
@@ -49,20 +50,39 @@ pub enum Outcome {
     NotHere(String),
 }
 
-/// An application with a secret.
+/// An application with a secret, else with a certificate.
 fn environment(asking: &Asking) -> Result<Outcome> {
     if let Some(why) = missing(&["AZURE_TENANT_ID", "AZURE_CLIENT_ID"]) {
         return Ok(Outcome::NotHere(why));
     }
     let Some(secret) = set("AZURE_CLIENT_SECRET").map(Secret::new) else {
-        let has_certificate = set("AZURE_CLIENT_CERTIFICATE_PATH").is_some();
-        let why = if has_certificate { CERTIFICATE } else { "AZURE_CLIENT_SECRET is not set" };
-        return Ok(Outcome::NotHere(why.to_owned()));
+        return match set("AZURE_CLIENT_CERTIFICATE_PATH") {
+            Some(path) => with_certificate(&path, asking),
+            None => Ok(Outcome::NotHere("AZURE_CLIENT_SECRET is not set".to_owned())),
+        };
     };
     let (token_url, client_id) = application()?;
     let app = Application { token_url: &token_url, client_id: &client_id };
     let reply = asking.client.send(entra::with_secret(&app, &secret, asking.scope)?)?;
     granted(asking, &token_url, &reply, &secret).map(Outcome::Token)
+}
+
+/// An application with a certificate, whose key signs what is said instead of a secret.
+fn with_certificate(path: &str, asking: &Asking) -> Result<Outcome> {
+    let variable = "AZURE_CLIENT_CERTIFICATE_PATH";
+    let unusable = |why: String| {
+        let shown = text::harmless(path, 200);
+        Error::failed(format!("{shown} named by {variable} {why}"))
+            .or_try(format!("unset {variable}"))
+    };
+    let pem = read_assertion(path).map_err(|why| unusable(format!("cannot be read: {why}")))?;
+    let (token_url, client_id) = application()?;
+    let app = Application { token_url: &token_url, client_id: &client_id };
+    let random = SystemRandom::new();
+    let assertion = entra::certificate_assertion(&app, &pem, &random, Timestamp::now());
+    let assertion = assertion.map_err(unusable)?;
+    let reply = asking.client.send(entra::with_assertion(&app, &assertion, asking.scope)?)?;
+    granted(asking, &token_url, &reply, &assertion).map(Outcome::Token)
 }
 
 /// An application that trusts the tokens of this cluster; the file changes by itself.

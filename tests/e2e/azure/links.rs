@@ -6,6 +6,7 @@ use super::{ACCOUNT, Azure, ENDPOINT, LOGIN};
 use crate::support::command::Cmd;
 use crate::support::entra::APPLICATION;
 use crate::support::idp::Request;
+use crate::support::rsa_key::{RsaKey, ec_pem};
 use crate::support::sandbox::{in_seconds, write_private};
 
 /// Signs in by that link, uses the token without asking again, and gives the one request back.
@@ -122,13 +123,34 @@ fn half_of_a_setting_is_none_and_is_named() {
 }
 
 #[test]
-fn a_certificate_is_said_to_be_of_no_use() {
+fn a_certificate_signs_in_place_of_a_secret() {
     let azure = Azure::new();
-    let cmd = azure.application(azure.cmd(LOGIN)).env("AZURE_CLIENT_CERTIFICATE_PATH", "/x.pem");
-    let output = azure.run(cmd);
-    output
-        .code(4)
-        .stderr_has("environment: AZURE_CLIENT_CERTIFICATE_PATH is set, but certificates");
+    let pem = azure.sandbox.work().join("application.pem");
+    write_private(&pem, &format!("{}{}", RsaKey::one().pem(), RsaKey::one().certificate()));
+    let path = pem.display().to_string();
+    let cmd = azure.application(azure.cmd(LOGIN)).env("AZURE_CLIENT_CERTIFICATE_PATH", &path);
+    azure.run(cmd).ok();
+    assert_eq!(azure.entra.roles(), ["certificate"]);
+    assert_eq!(azure.account()["extra"]["entra_link"], "environment");
+    azure.entra.assert_content();
+}
+
+#[test]
+fn a_certificate_file_that_is_of_no_use_ends_the_chain() {
+    let azure = Azure::new();
+    let pem = azure.sandbox.work().join("application.pem");
+    let path = pem.display().to_string();
+    let login = || azure.application(azure.cmd(LOGIN)).env("AZURE_CLIENT_CERTIFICATE_PATH", &path);
+    azure.run(login()).code(1).stderr_has("cannot be read").stderr_has("try: unset AZURE_CLIENT_");
+    let certificate = RsaKey::one().certificate();
+    for (text, word) in [
+        (RsaKey::one().pem(), "holds no certificate"),
+        (certificate.clone(), "holds a key that is missing"),
+        (format!("{certificate}{}", ec_pem()), "is no RSA key"),
+    ] {
+        write_private(&pem, &text);
+        azure.run(login()).code(1).stdout_is("").stderr_has(word);
+    }
     assert!(azure.entra.roles().is_empty());
 }
 

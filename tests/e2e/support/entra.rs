@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::idp::encoding::now_s;
 use super::idp::http::{self, Answer, Request};
+use super::rsa_key::RsaKey;
 use super::tls::Server;
 
 pub const TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
@@ -152,10 +153,10 @@ fn role(request: &Request) -> &'static str {
         "/metadata/identity/oauth2/token" => "managed_identity",
         "/msi/token" => "app_service",
         path if path.ends_with("/oauth2/v2.0/token") => {
-            if request.param("client_assertion").is_some() {
-                "workload_identity"
-            } else {
-                "environment"
+            match request.param("client_assertion").as_deref() {
+                Some(ASSERTION) => "workload_identity",
+                Some(_) => "certificate",
+                None => "environment",
             }
         }
         _ => "unknown",
@@ -168,10 +169,15 @@ fn check(request: &Request) -> Result<(), String> {
     wants(request.header("user-agent") == Some(AGENT), "it says who it is")?;
     wants(request.header("authorization").is_none(), "no credential of anybody else")?;
     let scope = format!("{RESOURCE}/.default");
+    let assertion = request.param("client_assertion").unwrap_or_default();
     let mut wanted = match request.role.as_str() {
         "environment" => vec![("client_secret", CLIENT_SECRET)],
         "workload_identity" => {
             vec![("client_assertion", ASSERTION), ("client_assertion_type", BEARER)]
+        }
+        "certificate" => {
+            check_signed(&assertion, &request.path)?;
+            vec![("client_assertion", assertion.as_str()), ("client_assertion_type", BEARER)]
         }
         "managed_identity" => vec![("api-version", "2018-02-01"), ("resource", RESOURCE)],
         "app_service" => vec![("api-version", "2019-08-01"), ("resource", RESOURCE)],
@@ -206,4 +212,29 @@ fn check(request: &Request) -> Result<(), String> {
     }
     let missing = wanted.iter().find(|(name, _)| !given.iter().any(|(n, _)| n == name));
     wants(missing.is_none(), &format!("{missing:?} is missing"))
+}
+
+/// PS256 by the test's key, with the thumbprint of some certificate, for this endpoint, and short-lived.
+fn check_signed(assertion: &str, path: &str) -> Result<(), String> {
+    let (signed, signature) = assertion.rsplit_once('.').ok_or("no JWT")?;
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|e| e.to_string());
+    if !RsaKey::one().has_signed_pss(signed, &decode(signature)?) {
+        return Err("the signature is not the certificate's".to_owned());
+    }
+    let (header, claims) = signed.split_once('.').ok_or("no JWT")?;
+    let json =
+        |part| serde_json::from_slice::<Value>(&decode(part)?).map_err(|e| format!("no JSON: {e}"));
+    let (header, claims) = (json(header)?, json(claims)?);
+    let thumbprint = header["x5t#S256"].as_str().unwrap_or_default();
+    let audience = claims["aud"].as_str().unwrap_or_default();
+    let (from, to) = (claims["nbf"].as_u64().unwrap_or(0), claims["exp"].as_u64().unwrap_or(0));
+    let holds = header["alg"] == "PS256"
+        && decode(thumbprint)?.len() == 32
+        && audience.ends_with(path)
+        && claims["iss"] == APPLICATION
+        && claims["sub"] == APPLICATION
+        && claims["jti"].as_str().is_some_and(|id| id.len() >= 16)
+        && from <= now_s()
+        && (now_s()..=now_s() + 900).contains(&to);
+    if holds { Ok(()) } else { Err(format!("{header} {claims}")) }
 }

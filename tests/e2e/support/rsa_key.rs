@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair,
-    UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey,
 };
 
 /// PKCS#8 wraps a PKCS#1 key of 1024 to 4096 bits in so many bytes: two lengths of two bytes, the
@@ -63,6 +63,29 @@ impl RsaKey {
     pub fn has_signed(&self, text: &str, signature: &[u8]) -> bool {
         let public = self.pair().public_key().as_ref().to_vec();
         let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public);
+        public.verify(text.as_bytes(), signature).is_ok()
+    }
+
+    /// A certificate of the key, made once.
+    pub fn certificate(&self) -> String {
+        let folder = std::env::temp_dir().join(format!("keyfob-e2e-cert-{}", std::process::id()));
+        super::sandbox::make_private_dir(&folder);
+        let file = folder.join("key.pem");
+        super::sandbox::write_private(&file, &self.pem());
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-subj", "/CN=keyfob", "-days", "2", "-key"])
+            .arg(&file)
+            .output();
+        let output = output.expect("the tests need openssl");
+        let _ = std::fs::remove_dir_all(&folder);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Whether this key made the signature, PS256.
+    pub fn has_signed_pss(&self, text: &str, signature: &[u8]) -> bool {
+        let public = self.pair().public_key().as_ref().to_vec();
+        let public = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, public);
         public.verify(text.as_bytes(), signature).is_ok()
     }
 
