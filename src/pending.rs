@@ -59,11 +59,7 @@ pub enum Begun {
 impl PendingLogin {
     /// The command that begins it anew. The address goes with it: no account may know it yet.
     pub fn login_command(&self) -> String {
-        let command = self.account.login_command();
-        match self.provider.instance.as_ref().and_then(|instance| instance.address.as_deref()) {
-            Some(address) => format!("{command} --url {}", text::shell_word(address)),
-            None => command,
-        }
+        login_command(&self.account, &self.provider)
     }
 
     /// The client of this login.
@@ -96,5 +92,14 @@ impl PendingLogin {
             Begun::Browser { state, .. } => Some(state),
             Begun::Cookie { .. } | Begun::Device { .. } => None,
         }
+    }
+}
+
+/// The command that signs in by this row, which may be at an address of its own.
+pub fn login_command(account: &AccountRef, row: &Provider) -> String {
+    let command = account.login_command();
+    match row.instance.as_ref().and_then(|instance| instance.address.as_deref()) {
+        Some(address) => format!("{command} --url {}", text::shell_word(address)),
+        None => command,
     }
 }

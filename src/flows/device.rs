@@ -13,7 +13,7 @@ use crate::flows::finish::{self, Amend};
 use crate::flows::keep::SignedIn;
 use crate::flows::login::{check_room, finished_elsewhere};
 use crate::net::client::{Client, Reply};
-use crate::pending::{Begun, PendingLogin};
+use crate::pending::{self, Begun, PendingLogin};
 use crate::protocol::device::{self, Asked, Poll};
 use crate::protocol::token::{Answer, Exchange};
 use crate::protocol::{oauth_error::OauthError, pkce};
@@ -105,7 +105,7 @@ fn not_started(row: &Provider, account: &AccountRef, reply: &Reply) -> Error {
     let error = serde_json::from_str(reply.body.expose()).ok();
     let error = error.and_then(|answer| OauthError::from_json(&answer));
     let error = error.unwrap_or_else(|| OauthError::new(&format!("status {status}"), ""));
-    finish::refused(account, error).or_try(instead(row, account))
+    finish::refused(account, row, error).or_try(instead(row, account))
 }
 
 // ---- poll, and finish
@@ -128,11 +128,11 @@ pub fn complete(
         let Some(login) = store.find_pending(login_id)? else {
             let is_expired = begun.expires_at <= Timestamp::now();
             let outcome = finished_elsewhere(&begun, store);
-            return outcome.map_err(|e| if is_expired { expired(&begun.account) } else { e });
+            return outcome.map_err(|e| if is_expired { expired(&begun) } else { e });
         };
         if login.expires_at <= Timestamp::now() {
             store.cancel_pending(login_id)?;
-            return Err(expired(&login.account));
+            return Err(expired(&login));
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let early_ms = due_ms(&login)?.saturating_sub(Timestamp::now_ms());
@@ -203,12 +203,12 @@ fn ask(
         }
         Ok(Poll::Expired) => {
             store.drop_claimed(claimed)?;
-            return Err(expired(&account));
+            return Err(expired(seen));
         }
         Ok(Poll::Other(Answer::Refused(error))) => {
             let next = instead(&claimed.login.provider, &account);
             store.drop_claimed(claimed)?;
-            return Err(finish::refused(&account, error).or_try(next));
+            return Err(finish::refused(&account, &seen.provider, error).or_try(next));
         }
         Ok(Poll::Other(answer)) => finish::not_granted(&claimed.login, answer, retry_after_s),
         Err(error) => error,
@@ -328,13 +328,13 @@ fn still_waiting(account: &AccountRef) -> Error {
     Error::Pending { what, next: Some(complete_command(account)) }
 }
 
-fn expired(account: &AccountRef) -> Error {
-    let what = format!("the code of the sign-in to {account} ran out");
-    Error::Pending { what, next: Some(format!("{} --device", account.login_command())) }
+fn expired(login: &PendingLogin) -> Error {
+    let what = format!("the code of the sign-in to {} ran out", login.account);
+    Error::Pending { what, next: Some(format!("{} --device", login.login_command())) }
 }
 
 /// Organisations forbid device codes by policy; the browser is the other way in.
 fn instead(row: &Provider, account: &AccountRef) -> String {
     let flag = if row.ways.contains(&Way::Browser) { " --no-browser" } else { "" };
-    format!("{}{flag}", account.login_command())
+    format!("{}{flag}", pending::login_command(account, row))
 }

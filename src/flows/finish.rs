@@ -7,7 +7,7 @@ use crate::flows::keep::{self, SignedIn};
 use crate::flows::login::check_room;
 use crate::flows::session;
 use crate::net::client::Client;
-use crate::pending::{Begun, PendingLogin};
+use crate::pending::{self, Begun, PendingLogin};
 use crate::protocol::callback::{Callback, Outcome};
 use crate::protocol::oauth_error::OauthError;
 use crate::protocol::request;
@@ -118,9 +118,9 @@ pub fn finish_claimed(
     let code = match callback.outcome {
         Outcome::Code(code) => code,
         Outcome::Refused(error) => {
-            let account = claimed.login.account.clone();
+            let (account, row) = (claimed.login.account.clone(), claimed.login.provider.clone());
             store.drop_claimed(claimed)?;
-            return Err(refused(&account, error));
+            return Err(refused(&account, &row, error));
         }
     };
     let outcome = match &claimed.login.begun {
@@ -169,12 +169,12 @@ pub fn keep_and_drop(
     Ok(signed_in)
 }
 
-pub fn refused(account: &AccountRef, error: OauthError) -> Error {
+pub fn refused(account: &AccountRef, row: &Provider, error: OauthError) -> Error {
     Error::Refused {
         provider: account.provider.clone(),
         code: error.code,
         description: error.description,
-        next: Some(account.login_command()),
+        next: Some(pending::login_command(account, row)),
     }
 }
 
@@ -220,7 +220,7 @@ pub fn reserve(login: &PendingLogin, store: &Store) -> Result<Reservation> {
 pub fn not_granted(login: &PendingLogin, answer: Answer, retry_after_s: Option<u64>) -> Error {
     let row = &login.provider;
     match answer {
-        Answer::Refused(error) => refused(&login.account, error),
+        Answer::Refused(error) => refused(&login.account, row, error),
         Answer::TryLater(why) => Error::Temporary {
             what: format!("{} could not finish the sign-in just now ({why})", row.id),
             retry_after_s,
