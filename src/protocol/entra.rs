@@ -4,10 +4,7 @@
 //! learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token,
 //! learn.microsoft.com/azure/app-service/overview-managed-identity (2026-11-22).
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SecureRandom;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use ureq::http::Request;
 use ureq::http::header::{HeaderName, HeaderValue};
 
@@ -16,7 +13,6 @@ use crate::credential::Minted;
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::protocol::oauth_error::OauthError;
-use crate::protocol::sign::{self, Algorithm};
 use crate::protocol::{form, jwt, request, token};
 use crate::provider::{Body, ClientAuth};
 use crate::secret::Secret;
@@ -68,31 +64,6 @@ pub fn with_assertion(app: &Application, jwt: &Secret, scope: &str) -> Result<Re
         ("client_assertion", jwt.expose()),
     ];
     request::post_as_client(app.token_url, Body::Form, ClientAuth::None, &client, pairs)
-}
-
-/// What an application with a certificate says in place of a secret: `pem` holds the certificate and its
-/// key. `random` makes it unlike any other. Err says in words what is wrong with the file.
-/// learn.microsoft.com/entra/identity-platform/certificate-credentials (2026-11-22).
-pub fn certificate_assertion(
-    app: &Application,
-    pem: &Secret,
-    random: &dyn SecureRandom,
-    now: Timestamp,
-) -> std::result::Result<Secret, String> {
-    let thumbprint = sign::thumbprint(pem).ok_or("holds no certificate in PEM form")?;
-    let key = sign::rsa_key(pem).map_err(|why| format!("holds a key that {why}"))?;
-    let mut id = [0; 16];
-    random.fill(&mut id).map_err(|_| "cannot be used: the system gives no random bytes")?;
-    let header = json!({"x5t#S256": thumbprint});
-    let claims = json!({
-        "aud": app.token_url,
-        "iss": app.client_id,
-        "sub": app.client_id,
-        "jti": URL_SAFE_NO_PAD.encode(id),
-        "nbf": now.plus(-60).0,
-        "exp": now.plus(600).0,
-    });
-    sign::signed_jwt(Algorithm::Ps256, &header, &claims, &key, random)
 }
 
 /// The identity of an App Service, Function or Container App: `IDENTITY_ENDPOINT`, and the value of

@@ -6,6 +6,7 @@ pub mod api_token;
 pub mod attach;
 pub mod authorize;
 pub mod callback;
+pub mod certificate;
 pub mod code_assist;
 pub mod device;
 pub mod discovery;

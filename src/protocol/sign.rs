@@ -6,7 +6,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SecureRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::secret::Secret;
 
@@ -55,16 +54,6 @@ fn private_key(text: &str) -> Result<(&str, &str), String> {
         0 => "is no PEM text, which begins with -----BEGIN PRIVATE KEY-----".to_owned(),
         _ => "is missing: there is PEM text, but no private key in it".to_owned(),
     })
-}
-
-/// The SHA-256 thumbprint of the first certificate of a PEM text, as `x5t#S256` wants it (RFC 7515
-/// section 4.1.8). None: there is no certificate.
-pub fn thumbprint(pem: &Secret) -> Option<String> {
-    let (_, rest) = pem.expose().split_once("-----BEGIN CERTIFICATE-----")?;
-    let (body, _) = rest.split_once("-----END CERTIFICATE-----")?;
-    let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
-    let der = STANDARD.decode(body).ok()?;
-    Some(URL_SAFE_NO_PAD.encode(Sha256::digest(der)))
 }
 
 /// Which signature the other side wants (RFC 7518 section 3.1).

@@ -13,6 +13,7 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::program;
 use crate::net::client::{Client, Reply};
+use crate::protocol::certificate;
 use crate::protocol::entra::{self, Answer, Application};
 use crate::secret::Secret;
 use crate::text;
@@ -79,7 +80,7 @@ fn with_certificate(path: &str, asking: &Asking) -> Result<Outcome> {
     let (token_url, client_id) = application()?;
     let app = Application { token_url: &token_url, client_id: &client_id };
     let random = SystemRandom::new();
-    let assertion = entra::certificate_assertion(&app, &pem, &random, Timestamp::now());
+    let assertion = certificate::assertion(&app, &pem, &random, Timestamp::now());
     let assertion = assertion.map_err(unusable)?;
     let reply = asking.client.send(entra::with_assertion(&app, &assertion, asking.scope)?)?;
     granted(asking, &token_url, &reply, &assertion).map(Outcome::Token)
