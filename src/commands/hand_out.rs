@@ -18,6 +18,7 @@ use crate::term;
 use crate::time::Timestamp;
 
 /// What a command asks for.
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub account: &'a AccountRef,
     pub need: Need,

@@ -1,7 +1,10 @@
 //! From argv to a command and to its exit code. Each file here is Args (doc comments are the help),
 //! the JSON shape, and `run`.
 
+mod account;
+mod env;
 mod exec;
+mod git_credential;
 mod hand_out;
 mod login;
 mod logout;
@@ -66,7 +69,10 @@ struct Top {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Account(account::AccountArgs),
+    Env(env::Env),
     Exec(exec::Exec),
+    GitCredential(git_credential::GitCredential),
     Login(Box<login::Login>),
     Logout(logout::Logout),
     Models(models::Models),
@@ -251,6 +257,9 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         return version::run(&version::Version { json: false });
     }
     match top.command {
+        Some(Command::Account(args)) => account::run(args),
+        Some(Command::Env(args)) => env::run(&args),
+        Some(Command::GitCredential(args)) => git_credential::run(&args),
         Some(Command::Exec(args)) => exec::run(&args, tail),
         Some(Command::Login(args)) => login::run(&args),
         Some(Command::Logout(args)) => logout::run(&args),

@@ -36,6 +36,23 @@ pub fn api_base(account: &Account, row: &Provider) -> Option<String> {
 /// Header names to values, the handed-out secret included. A header whose fact the account lacks is
 /// left out.
 pub fn headers(account: &Account, row: &Provider) -> Map<String, Value> {
+    let (name, value) = credential_header(account, row);
+    let mut headers = Map::new();
+    headers.insert(name, Value::from(value));
+    let Some(api) = &row.api else { return headers };
+    for (name, value) in &api.headers {
+        headers.insert(name.clone(), Value::from(value.as_str()));
+    }
+    for (name, key) in &api.extra_headers {
+        if let Some(value) = account.extra.get(key) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    headers
+}
+
+/// The one header that carries the secret.
+pub fn credential_header(account: &Account, row: &Provider) -> (String, String) {
     let secret = account.secret().expose();
     let key_header = row.api.as_ref().and_then(|api| api.key_header.as_deref());
     let is_user = row.api.as_ref().is_some_and(|api| api.key_as_user);
@@ -50,18 +67,7 @@ pub fn headers(account: &Account, row: &Provider) -> Map<String, Value> {
         }
         _ => ("Authorization", format!("Bearer {secret}")),
     };
-    let mut headers = Map::new();
-    headers.insert(name.to_owned(), Value::from(value));
-    let Some(api) = &row.api else { return headers };
-    for (name, value) in &api.headers {
-        headers.insert(name.clone(), Value::from(value.as_str()));
-    }
-    for (name, key) in &api.extra_headers {
-        if let Some(value) = account.extra.get(key) {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-    headers
+    (name.to_owned(), value)
 }
 
 #[cfg(test)]
