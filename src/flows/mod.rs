@@ -2,6 +2,7 @@
 //! Flows draw the time and randomness, and turn what `protocol` understood into what to do next.
 
 pub mod api_token;
+pub mod caller;
 pub mod check;
 pub mod child;
 pub mod device;

@@ -3,6 +3,7 @@
 //! Missing, unreadable and damaged are three different answers, and never one.
 
 mod account_file;
+mod audit;
 mod config_file;
 mod file;
 mod lock;
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::text;
 use crate::time::Timestamp;
 
+pub use audit::Event;
 pub use config_file::Config;
 pub use file::{Reservation, read_foreign};
 pub use lock::AccountLock;
