@@ -47,11 +47,7 @@ pub struct HandOut {
 impl HandOut {
     /// The row as it is for this account.
     pub fn row<'a>(&self, app: &'a App) -> Result<Cow<'a, Provider>> {
-        let row = app.providers.get(&self.account.id.provider)?;
-        match self.account.instance() {
-            Some(address) => row.at_instance(address).map(Cow::Owned),
-            None => Ok(Cow::Borrowed(row)),
-        }
+        app.providers.get(&self.account.id.provider)?.at(self.account.instance())
     }
 }
 

@@ -15,6 +15,7 @@ mod provider;
 mod refresh;
 mod status;
 mod token;
+mod transfer;
 mod use_account;
 mod version;
 
@@ -74,6 +75,8 @@ enum Command {
     Audit(audit::Audit),
     Env(env::Env),
     Exec(exec::Exec),
+    Export(transfer::Export),
+    Import(transfer::Import),
     GitCredential(git_credential::GitCredential),
     Login(Box<login::Login>),
     Logout(logout::Logout),
@@ -264,6 +267,8 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Env(args)) => env::run(&args),
         Some(Command::GitCredential(args)) => git_credential::run(&args),
         Some(Command::Exec(args)) => exec::run(&args, tail),
+        Some(Command::Export(args)) => transfer::export(&args),
+        Some(Command::Import(args)) => transfer::import(&args),
         Some(Command::Login(args)) => login::run(&args),
         Some(Command::Logout(args)) => logout::run(&args),
         Some(Command::Models(args)) => models::run(&args),

@@ -6,7 +6,6 @@ use crate::account::Account;
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::fresh::sign_in;
-use crate::flows::renew;
 use crate::net::client::Client;
 use crate::protocol::api_token::{self, Answer};
 use crate::provider::{ApiToken, Provider};
@@ -22,10 +21,6 @@ pub fn fetch(
     client: &Client,
     store: &Store,
 ) -> Result<Account> {
-    if !renew::is_issued_by(account, row) {
-        let why = "it was issued by another server than the one the provider's row names now";
-        return Err(sign_in(&account.id, why.to_owned()));
-    }
     let base = account.credential.secret();
     let request = api_token::request(bought, base)?;
     let space = store.reserve_account(&account.id)?;
@@ -46,7 +41,8 @@ pub fn fetch(
         }
         Answer::Unauthorized => Err(sign_in(id, "the sign-in is no longer accepted".to_owned())),
         Answer::Refused(why) => {
-            Err(Error::failed(format!("{id}: the provider gives no API token: {why}")))
+            let what = format!("{id}: the provider gives no API token: {why}");
+            Err(Error::failed(what).or_try(id.login_command()))
         }
         Answer::TryLater(why) => Err(Error::Temporary {
             what: format!("{id}: the provider gives no API token just now ({why})"),

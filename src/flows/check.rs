@@ -46,10 +46,8 @@ pub fn check(account: Account, tools: &Tools) -> Checked {
 /// A key is shown to its API by asking for the models, which costs nothing. An API without such a
 /// list leaves the key unproven.
 fn check_key(account: Account, tools: &Tools) -> Checked {
-    let row = tools.providers.get(&account.id.provider).and_then(|row| match account.instance() {
-        Some(address) => row.at_instance(address),
-        None => Ok(row.clone()),
-    });
+    let row = tools.providers.get(&account.id.provider);
+    let row = row.and_then(|row| row.at(account.instance()));
     match row.and_then(|row| models::list(&account, &row, tools.client)) {
         Err(error @ Error::SignIn { .. }) => {
             Checked { account, warning: Some(error.to_string()), is_dead: true }
@@ -71,7 +69,8 @@ fn probe(account: &Account, tools: &Tools) -> Result<Need> {
         Credential::Cookie(..) => return Ok(Need::Renewed),
         _ => return Ok(Need::Usual),
     };
-    let row = discover::complete(tools.providers.get(&account.id.provider)?, tools.client)?;
+    let row = tools.providers.get(&account.id.provider)?.at(account.instance())?;
+    let row = discover::complete(&row, tools.client)?;
     let Some(request) = identity::userinfo(&row, &tokens.access_token)? else {
         return Ok(Need::Usual);
     };

@@ -6,10 +6,12 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::account::{Account, AccountId};
-use crate::credential::Credential;
+use crate::credential::{Credential, Minted};
 use crate::error::{Error, Result};
-use crate::flows::renew;
+use crate::flows::{renew, transfer};
 use crate::net::client::Client;
 use crate::provider::Providers;
 use crate::store::{AccountLock, Store};
@@ -70,7 +72,7 @@ pub fn credential(id: &AccountId, need: Need, tools: &Tools) -> Result<Fresh> {
 /// The same of one layer of an account just read; if it is fresh, nothing else is read.
 pub fn layer(layer: Layer, first_seen: Account, need: Need, tools: &Tools) -> Result<Fresh> {
     let id = &first_seen.id.clone();
-    let first_seen = layer.of(first_seen);
+    let first_seen = layer.of(with_api_token(first_seen, tools)?);
     if suffices(&first_seen, need, Timestamp::now()) {
         return Ok(Fresh { account: first_seen, warning: None });
     }
@@ -81,6 +83,7 @@ pub fn layer(layer: Layer, first_seen: Account, need: Need, tools: &Tools) -> Re
         Err(error) => return instead_of(error, first_seen, need),
     };
     let whole = tools.store.read_account(id)?.ok_or_else(|| nobody(id))?;
+    let whole = with_api_token(whole, tools)?;
     let stored = layer.of(whole.clone());
     if suffices(&stored, need, Timestamp::now()) || was_renewed(&stored, &first_seen) {
         return handed_out(stored, need, None);
@@ -89,6 +92,19 @@ pub fn layer(layer: Layer, first_seen: Account, need: Need, tools: &Tools) -> Re
         Ok(account) => handed_out(layer.of(account), need, None),
         Err(error) => instead_of(error, stored, need),
     }
+}
+
+/// A file written by hand may lack the second token. Only a first token that nothing renews and that
+/// never ends would be taken for it, and only then the row is looked at.
+fn with_api_token(mut account: Account, tools: &Tools) -> Result<Account> {
+    let is_bare = account.credential.oauth().is_some()
+        && account.api_token.is_none()
+        && account.expires_at().is_none()
+        && !account.can_refresh();
+    if is_bare && tools.providers.get(&account.id.provider)?.api_token.is_some() {
+        account.api_token = Some(Minted::none());
+    }
+    Ok(account)
 }
 
 /// Whether nothing has to be done for this need.
@@ -127,6 +143,8 @@ fn may_refresh(account: &Account) -> Result<()> {
             }
             _ => "the token cannot be renewed: there is no refresh token".to_owned(),
         };
+        let is_copy = account.extra.get(transfer::ACCESS_ONLY) == Some(&Value::from(true));
+        let why = if is_copy { format!("{why}: this copy cannot refresh") } else { why };
         let error = sign_in(&account.id, why);
         return Err(match account.credential {
             Credential::Bearer(..) => {

@@ -63,7 +63,8 @@ fn revoke(
     let Some(row) = providers.find(&account.id.provider)? else {
         return Ok((None, Some("its provider is unknown now, so nothing was revoked".to_owned())));
     };
-    let row = &*discover::complete(row, client)?;
+    let row = row.at(account.instance())?;
+    let row = &*discover::complete(&row, client)?;
     if !renew::is_issued_by(account, row) {
         let warning = "it was issued by another server than the row names now: nothing was revoked";
         return Ok((None, Some(warning.to_owned())));

@@ -22,3 +22,4 @@ pub mod renew;
 pub mod service_account;
 pub mod session;
 pub mod tool;
+pub mod transfer;

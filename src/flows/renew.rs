@@ -1,6 +1,6 @@
 //! Renewing an account under its lock, each kind of credential in its own way.
 
-use crate::account::{Account, OauthClient, Refusal};
+use crate::account::{Account, AccountId, OauthClient, Refusal};
 use crate::credential::{Credential, Tokens};
 use crate::endpoint;
 use crate::error::{Error, Result};
@@ -21,10 +21,7 @@ pub fn renew(
     tools: &Tools,
     _lock: &AccountLock,
 ) -> Result<Account> {
-    let row = &match old.instance() {
-        Some(address) => row.at_instance(address)?,
-        None => row.clone(),
-    };
+    let row = &*row.at(old.instance())?;
     let renewed = match &old.credential {
         Credential::Oauth(tokens) => both(old, tokens, need, row, tools),
         Credential::Cookie(..) => session::renew(old, row, tools),
@@ -49,21 +46,26 @@ fn both(
     row: &Provider,
     tools: &Tools,
 ) -> Result<Account> {
+    let bought = row.api_token.as_ref();
+    if bought.is_some() && !is_issued_by(old, row) {
+        return Err(issued_elsewhere(&old.id));
+    }
     let base = old.clone().without_api_token();
     let can_refresh = tokens.refresh_token.is_some();
     let is_stale = !fresh::suffices(&base, need, Timestamp::now());
     // A token without successor lives as long as it lives.
-    let should_refresh = is_stale && (can_refresh || old.api_token.is_none());
-    let account = if should_refresh { oauth(old, tokens, row, tools)? } else { old.clone() };
-    let Some(bought) = row.api_token.as_ref().filter(|_| old.api_token.is_some()) else {
-        return Ok(account);
-    };
-    match api_token::fetch(&account, bought, row, tools.client, tools.store) {
+    let should_refresh = is_stale && (can_refresh || bought.is_none());
+    let mut account = if should_refresh { oauth(old, tokens, row, tools)? } else { old.clone() };
+    let Some(bought) = bought else { return Ok(account) };
+    let fetch =
+        |account: &Account| api_token::fetch(account, bought, row, tools.client, tools.store);
+    let mut outcome = fetch(&account);
+    if matches!(outcome, Err(Error::SignIn { .. })) && can_refresh && !should_refresh {
         // The first token was turned away before its time.
-        Err(Error::SignIn { .. }) if can_refresh && !should_refresh => {
-            let account = oauth(old, tokens, row, tools)?;
-            api_token::fetch(&account, bought, row, tools.client, tools.store)
-        }
+        account = oauth(old, tokens, row, tools)?;
+        outcome = fetch(&account);
+    }
+    match outcome {
         Err(Error::SignIn { .. }) => note_refusal(&account, "unauthorized", tools.store),
         outcome => outcome,
     }
@@ -84,8 +86,7 @@ fn oauth(old: &Account, old_tokens: &Tokens, row: &Provider, tools: &Tools) -> R
     };
     let row = &*discover::complete(row, tools.client)?;
     if !is_issued_by(old, row) {
-        let why = "it was issued by another server than the one the provider's row names now";
-        return Err(sign_in(&old.id, why.to_owned()));
+        return Err(issued_elsewhere(&old.id));
     }
     let client = client_of(old, row, tools.store)?;
     let asking = token::refresh(row, &client, refresh_token)?;
@@ -135,6 +136,11 @@ fn oauth(old: &Account, old_tokens: &Tokens, row: &Provider, tools: &Tools) -> R
             Err(Error::unreadable(from, what))
         }
     }
+}
+
+fn issued_elsewhere(id: &AccountId) -> Error {
+    let why = "it was issued by another server than the one the provider's row names now";
+    sign_in(id, why.to_owned())
 }
 
 /// The client the login was made with. The row's secret counts while its client is the same one,

@@ -1,6 +1,8 @@
 //! Providers that customers run at addresses of their own: one normal form of such an address, and
 //! the row as it is there.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 use ureq::http::Uri;
 
@@ -40,6 +42,11 @@ pub fn name_of(instance: &str) -> String {
 }
 
 impl Provider {
+    /// The row as it is for an account, which may be at an address of its own.
+    pub fn at(&self, address: Option<&str>) -> Result<Cow<'_, Provider>> {
+        address.map_or(Ok(Cow::Borrowed(self)), |address| self.at_instance(address).map(Cow::Owned))
+    }
+
     /// The row as it is at a normalised address.
     pub fn at_instance(&self, address: &str) -> Result<Provider> {
         let Some(instance) = &self.instance else { return Ok(self.clone()) };

@@ -132,6 +132,19 @@ impl Store {
         Ok(path)
     }
 
+    /// The account as a text that another machine's store reads.
+    pub fn export(&self, account: &Account) -> Result<String> {
+        let path = self.account_path(&account.id);
+        let bytes = account_file::render(account).map_err(|e| Error::store(&path, "write", e))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The account in such a text.
+    pub fn parse_export(&self, bytes: &[u8]) -> Result<Account> {
+        account_file::parse_export(bytes)
+            .map_err(|why| Error::usage(format!("this is no exported account: {why}")))
+    }
+
     /// Renames a damaged account file so that a login can take its place; returns the new name.
     pub fn set_aside(&self, id: &AccountId, now: Timestamp) -> Result<PathBuf> {
         let path = self.account_path(id);

@@ -89,6 +89,8 @@ fn list(args: &List) -> Result<()> {
         let ways: Vec<_> = row.ways.iter().map(|way| way.name()).collect();
         let mut notes = Vec::new();
         notes.extend(row.terms.is_some().then_some("terms note"));
+        let closed = row.closed.as_ref().map(|closed| format!("closed since {}", closed.since));
+        notes.extend(closed.as_deref());
         notes.extend((*origin == Origin::Config).then_some("yours"));
         let notes =
             if notes.is_empty() { String::new() } else { format!(" [{}]", notes.join(", ")) };
