@@ -2,6 +2,7 @@
 //! stdout carries what was asked for, stderr everything meant for the person. A closed stream
 //! never makes a command panic.
 
+pub mod keys;
 pub mod opener;
 pub mod prompt;
 

@@ -1,13 +1,13 @@
 //! Questions. Only `login`, `setup`, `source trust` and `provider add` ask any.
 
 use std::io::{self, BufRead, IsTerminal, Read};
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use crate::error::{Error, Result};
 use crate::term;
+use crate::term::keys::{self, Keys};
 use crate::text;
 
 /// A person who types the same wrong answer again wants to leave.
@@ -36,16 +36,35 @@ pub fn pasted() -> Option<String> {
 }
 
 fn read_lines(sender: &SyncSender<String>) {
+    let has_keys = io::stdin().is_terminal();
     let mut stdin = io::stdin().lock();
     loop {
         let mut bytes = Vec::new();
-        let read = stdin.by_ref().take(LIMIT_BYTES).read_until(b'\n', &mut bytes);
+        let read = if has_keys {
+            read_keys(&mut stdin, &mut bytes)
+        } else {
+            stdin.by_ref().take(LIMIT_BYTES).read_until(b'\n', &mut bytes)
+        };
         let line = String::from_utf8_lossy(&bytes).trim().to_owned();
         let is_end = !matches!(read, Ok(count) if count > 0);
         if is_end || sender.send(line).is_err() {
             return;
         }
     }
+}
+
+/// A line of a terminal, which may be in either mode: the keys that edit come only while they are read
+/// one by one.
+fn read_keys(stdin: &mut io::StdinLock, line: &mut Vec<u8>) -> io::Result<usize> {
+    let limit = usize::try_from(LIMIT_BYTES).unwrap_or(usize::MAX);
+    let mut count = 0;
+    for key in stdin.by_ref().bytes().take(limit) {
+        count += 1;
+        if keys::take(line, key?) {
+            break;
+        }
+    }
+    Ok(count)
 }
 
 /// One line from the terminal, trimmed; empty at the end of input.
@@ -97,52 +116,24 @@ pub fn piped(what: &str) -> Result<String> {
     }
 }
 
-/// One line that is not shown while it is typed. The terminal's own keys are read here, so that an
-/// interrupt cannot leave it without echo.
+/// One line that is not shown while it is typed.
 pub fn hidden(question: &str) -> Result<String> {
-    let saved = stty(&["-g"])?;
-    stty(&["-echo", "-icanon", "-isig"])?;
+    let keys = Keys::begin()?;
     term::ask(question);
     let typed = read_typed();
-    // Nothing better can be done about a terminal that does not obey.
-    let _ = stty(&[saved.trim()]);
+    drop(keys);
     term::say("");
-    match typed.map_err(|e| unreadable(&e))? {
-        Some(text) => Ok(text),
-        None => std::process::exit(INTERRUPTED),
-    }
+    typed.map_err(|e| unreadable(&e))
 }
 
-/// What the shell shows for a process that was interrupted.
-const INTERRUPTED: i32 = 130;
-
-/// Up to the end of the line; None when the person pressed Ctrl-C.
-fn read_typed() -> io::Result<Option<String>> {
+fn read_typed() -> io::Result<String> {
     let mut typed: Vec<u8> = Vec::new();
-    for byte in io::stdin().lock().bytes().take(usize::try_from(LIMIT_BYTES).unwrap_or(0)) {
-        match byte? {
-            b'\r' | b'\n' | 0x04 => break,
-            0x03 => return Ok(None),
-            // Ctrl-U and Ctrl-W.
-            0x15 | 0x17 => typed.clear(),
-            0x08 | 0x7f => {
-                let start = typed.iter().rposition(|byte| byte & 0xc0 != 0x80);
-                typed.truncate(start.unwrap_or(0));
-            }
-            byte => typed.push(byte),
+    for key in io::stdin().lock().bytes().take(usize::try_from(LIMIT_BYTES).unwrap_or(0)) {
+        if keys::take(&mut typed, key?) {
+            break;
         }
     }
-    Ok(Some(String::from_utf8_lossy(&typed).into_owned()))
-}
-
-fn stty(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("stty").args(arguments).stdin(Stdio::inherit()).output();
-    let output = output.ok().filter(|output| output.status.success());
-    let output = output.ok_or_else(|| {
-        Error::usage("the terminal cannot hide what is typed")
-            .or_try("keyfob login PROVIDER --api-key-stdin")
-    })?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&typed).into_owned())
 }
 
 fn unreadable(error: &io::Error) -> Error {

@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::flows::login::{Ears, Wish};
 use crate::flows::redirect::Chosen;
 use crate::flows::{login, redirect};
-use crate::pending::PendingLogin;
+use crate::pending::{Begun, PendingLogin};
+use crate::term::keys::Keys;
 use crate::term::{self, opener, prompt};
 use crate::text::shell_word;
 use crate::time::Timestamp;
@@ -68,9 +69,13 @@ fn begin_and_wait(args: &Login, ready: Ready, app: &App) -> Result<()> {
         term::say(&format!("{why}; open the address yourself"));
     }
     let with_countdown = term::is_capable() && prompt::is_possible(args.no_input);
+    // A session is longer than a line of a terminal, and what is pasted is the secret itself.
+    let is_session = matches!(pending.begun, Begun::Cookie { .. });
+    let keys = (is_session && prompt::is_possible(args.no_input)).then(Keys::begin);
+    let question = if is_session { "paste here (it is not shown): " } else { "paste here: " };
     if with_countdown {
         term::say("");
-        term::ask("paste here: ");
+        term::ask(question);
     }
     let ears = Ears {
         listener: chosen.listener,
@@ -86,11 +91,12 @@ fn begin_and_wait(args: &Login, ready: Ready, app: &App) -> Result<()> {
         tell: &|what| {
             term::say(what);
             if with_countdown {
-                term::ask("paste here: ");
+                term::ask(question);
             }
         },
     };
     let outcome = login::wait(&pending, &ears, &app.client, &app.store);
+    drop(keys);
     if with_countdown {
         term::say("");
     }

@@ -142,5 +142,10 @@ fn finish(callback: Callback, login_id: &str, args: &Login, app: &App) -> Result
 }
 
 fn from_stdin_if_dash(value: &str, what: &str) -> Result<String> {
-    if value == "-" { prompt::piped(what) } else { Ok(value.to_owned()) }
+    match value {
+        // A terminal would cut a long line.
+        "-" if prompt::is_possible(false) => prompt::hidden(&format!("{what} (not shown): ")),
+        "-" => prompt::piped(what),
+        given => Ok(given.to_owned()),
+    }
 }
