@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use crate::account::AccountRef;
@@ -13,21 +13,21 @@ use crate::term;
 const LOCK_LIMIT: Duration = Duration::from_secs(40);
 
 /// Notes attributes on an account: a priority, a note that status shows.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "account", help_triggers("-h", "--help"))]
 pub struct AccountArgs {
     #[argh(subcommand)]
     command: AccountCommand,
 }
 
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 enum AccountCommand {
     Set(Set),
 }
 
 /// Sets attributes of an account; an empty value removes one.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "set",

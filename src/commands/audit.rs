@@ -1,4 +1,4 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use crate::commands::{App, Object};
@@ -9,7 +9,7 @@ use crate::text;
 use crate::time::Timestamp;
 
 /// Shows what happened to the credentials: logins, refreshes, who got one, logouts.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "audit",

@@ -1,4 +1,4 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Map, Value};
 
 use crate::account::AccountRef;
@@ -9,7 +9,7 @@ use crate::flows::environment::{self, Variable};
 use crate::term;
 
 /// Prints the variables that the providers' own tools read, quoted for a shell.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "env",

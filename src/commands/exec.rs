@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::process::Command;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use crate::account::AccountRef;
 use crate::commands::App;
@@ -32,7 +32,7 @@ const KEPT: [&str; 17] = [
 ];
 
 /// Runs a command with the variables that the providers' own tools read.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "exec",

@@ -1,6 +1,6 @@
 //! `keyfob git-credential`: git's helper protocol (gitcredentials(7), git-credential(1)).
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use crate::account::AccountRef;
 use crate::commands::App;
@@ -11,7 +11,7 @@ use crate::flows::fresh::Need;
 use crate::term::{self, prompt};
 
 /// Answers git's question for a password with an account's token.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "git-credential",

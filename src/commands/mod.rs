@@ -3,6 +3,7 @@
 
 mod account;
 mod audit;
+mod completions;
 mod env;
 mod exec;
 mod git_credential;
@@ -25,7 +26,7 @@ use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use argh::{FromArgs, SubCommands};
+use argh::{ArgsInfo, FromArgs, SubCommands};
 use serde_json::json;
 
 use crate::account::{AccountId, AccountRef};
@@ -41,7 +42,7 @@ const TIMEOUT_S: u64 = 30;
 
 /// Signs you in to AI providers and OAuth issuers, keeps one private file per
 /// account, and hands fresh tokens to scripts.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "keyfob login claude\nkeyfob login claude --no-browser\nkeyfob token claude",
@@ -68,17 +69,18 @@ struct Top {
     command: Option<Command>,
 }
 
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 enum Command {
     Account(account::AccountArgs),
     Audit(audit::Audit),
+    Completions(completions::Completions),
     Env(env::Env),
     Exec(exec::Exec),
     Export(transfer::Export),
     Import(transfer::Import),
     GitCredential(git_credential::GitCredential),
-    Login(Box<login::Login>),
+    Login(login::Login),
     Logout(logout::Logout),
     Models(models::Models),
     Pending(pending::Pending),
@@ -264,6 +266,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
     match top.command {
         Some(Command::Account(args)) => account::run(args),
         Some(Command::Audit(args)) => audit::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Env(args)) => env::run(&args),
         Some(Command::GitCredential(args)) => git_credential::run(&args),
         Some(Command::Exec(args)) => exec::run(&args, tail),

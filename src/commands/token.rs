@@ -1,4 +1,4 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Map, Value, json};
 
 use crate::account::{Account, AccountRef};
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 /// Prints the usable secret of an account, alone on stdout; refreshes it first if
 /// it has to. Never asks and never opens a browser.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "token",

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use crate::account::AccountRef;
 use crate::commands::hand_out::Asked;
@@ -14,7 +14,7 @@ use crate::text;
 use crate::time::Timestamp;
 
 /// Prints an account as one JSON file, to be imported on another machine.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "export",
@@ -39,7 +39,7 @@ pub struct Export {
 }
 
 /// Takes in an account that export printed.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "import",
