@@ -237,13 +237,13 @@ impl Row {
     fn fill(&mut self, account: &Account, mut is_dead: bool) {
         let now = Timestamp::now();
         self.kind = account.credential.kind();
-        self.expires_at = account.expires_at();
+        // None yet is no expiry.
+        self.expires_at = account.expires_at().filter(|_| !account.secret().is_empty());
         if let Credential::Tool(path, minted) = &account.credential {
             self.source = format!("file:{path}");
             self.path = None;
             // The file is the tool's: when it holds nothing, only the tool can help.
             is_dead |= minted.token.is_empty();
-            self.expires_at = self.expires_at.filter(|_| !is_dead);
         }
         self.can_refresh = account.can_refresh() && account.refused.is_none();
         self.identity = account.identity.clone();

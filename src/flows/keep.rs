@@ -85,16 +85,21 @@ fn ask_userinfo(row: &Provider, tokens: &Tokens, client: &Client) -> Result<Valu
 
 pub fn check_expected(login: &PendingLogin, who: &Identity) -> Result<()> {
     let Some(expected) = &login.expect else { return Ok(()) };
-    let is = |known: &Option<String>| {
-        known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(expected))
-    };
-    if is(&who.email) || is(&who.subject) {
+    if is_expected(expected, who) {
         return Ok(());
     }
     let came = who.name().unwrap_or("somebody unknown");
     let account = text::shell_word(&login.account.to_string());
     Err(Error::failed(format!("{came} signed in, not {expected}; nothing was stored"))
         .or_try(format!("keyfob login {account} --prompt select_account")))
+}
+
+/// Whether `expected` is the email or the subject.
+pub fn is_expected(expected: &str, who: &Identity) -> bool {
+    let is = |known: &Option<String>| {
+        known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(expected))
+    };
+    is(&who.email) || is(&who.subject)
 }
 
 /// The person's name; people at an instance of their own may have the same name elsewhere.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::account::{Account, AccountId};
+use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::{caller, discover, renew};
 use crate::net::client::Client;
@@ -56,11 +57,17 @@ fn revoke(
     providers: &Providers,
     store: &Store,
 ) -> Result<(Option<bool>, Option<String>)> {
+    let row = providers.find(&account.id.provider)?;
+    if let Credential::ServiceAccount(..) = account.credential {
+        let page = row.and_then(|row| row.revoke_page.as_deref());
+        let page = page.map_or(String::new(), |page| format!(" until it is deleted at {page}"));
+        return Ok((None, Some(format!("the key file itself stays valid{page}"))));
+    }
     let Some(tokens) = account.credential.oauth() else {
         // A key is ended where it was made, and may be in use elsewhere.
         return Ok((None, None));
     };
-    let Some(row) = providers.find(&account.id.provider)? else {
+    let Some(row) = row else {
         return Ok((None, Some("its provider is unknown now, so nothing was revoked".to_owned())));
     };
     let row = row.at(account.instance())?;

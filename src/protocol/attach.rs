@@ -22,6 +22,10 @@ pub fn api_base(account: &Account, row: &Provider) -> Option<String> {
         }
     }
     let mut base = api.base.clone();
+    if account.fact("location") == Some("global") {
+        // Google's place without a region has no region in its host's name.
+        base = base.replace("{location}-", "");
+    }
     while let Some((before, rest)) = base.split_once('{') {
         let (key, after) = rest.split_once('}')?;
         // A fact may be a whole address where the row wants a host.
@@ -98,6 +102,22 @@ mod tests {
         assert_eq!(api_base(&one, &row).as_deref(), Some("https://cn.example/v1"));
         one.extra.insert("api_base".to_owned(), Value::from("https://y.example"));
         assert_eq!(api_base(&one, &row).as_deref(), Some("https://y.example"));
+    }
+
+    #[test]
+    fn the_place_without_a_region_has_a_host_without_one() {
+        let mut row = Provider::named("x").unwrap();
+        row.api = Some(Api::at("https://{location}-api.example/v1/{location}"));
+        let mut one = account(Credential::ApiKey(Secret::new("s")));
+        for (location, base) in [
+            ("us-east1", "https://us-east1-api.example/v1/us-east1"),
+            ("global", "https://api.example/v1/global"),
+        ] {
+            one.extra.insert("location".to_owned(), Value::from(location));
+            assert_eq!(api_base(&one, &row).as_deref(), Some(base));
+        }
+        row.api = Some(Api::at("https://gateway.example/{location}"));
+        assert_eq!(api_base(&one, &row).as_deref(), Some("https://gateway.example/global"));
     }
 
     #[test]

@@ -17,5 +17,7 @@ pub mod oauth_error;
 pub mod pkce;
 pub mod request;
 pub mod revoke;
+pub mod service_account;
 pub mod session;
+pub mod sign;
 pub mod token;

@@ -32,6 +32,11 @@ pub fn post_json(url: &str, bearer: Option<&Secret>, body: &Value) -> Result<Req
     bare(Method::POST, url, bearer, Some(JSON), Secret::new(body.to_string()))
 }
 
+/// A POST of a form that proves its sender by what is in it.
+pub fn post_form(url: &str, pairs: &[(&str, &str)]) -> Result<Request<Secret>> {
+    bare(Method::POST, url, None, Some(FORM), Secret::new(form::encode_pairs(pairs)))
+}
+
 /// A POST of parameters as form or JSON, with the client authenticated as the row says
 /// (RFC 6749 section 2.3.1; the Basic user name and password are form-encoded first).
 pub fn post_as_client<'a>(

@@ -18,3 +18,4 @@ mod rows;
 mod store;
 mod support;
 mod token;
+mod vertex;

@@ -1,6 +1,6 @@
 //! Standard sets over the built-in rows, one for each way in. For the browser: sign in (in two steps,
-//! waiting), renew, be refused, be put off, sign out; for keys: store, hand out, remove. A new row
-//! passes here without a line of test code, or is wrong.
+//! waiting), renew, be refused, be put off, sign out; for keys: store, hand out, remove; for service
+//! accounts: trade, hand out, remove. A new row passes here without a line of test code, or is wrong.
 //!
 //! The issuer reads the same row and is strict: what it did not like is a complaint.
 
@@ -8,6 +8,7 @@ mod code_assist;
 mod google;
 mod keys;
 mod refresh;
+mod service_account;
 mod vendors;
 
 use std::fs::File;
@@ -25,7 +26,7 @@ use crate::support::sandbox::{Sandbox, in_seconds};
 const LIMIT: Duration = Duration::from_secs(30);
 const EMAIL: &str = "me@example.com";
 /// The ways that have a set of their own.
-const SETS: [&str; 2] = ["api_key", "browser"];
+const SETS: [&str; 3] = ["api_key", "browser", "service_account"];
 
 /// A row, an issuer that speaks its dialect, and a home whose config.json leads there.
 struct Seat {

@@ -15,7 +15,9 @@ pub fn tell(signed_in: &SignedIn, args: &Login) -> Result<()> {
     for warning in &signed_in.warnings {
         term::warn(warning);
     }
-    let expires_at = account.expires_at();
+    // A key that was kept unseen has brought no token yet.
+    let has_token = !account.secret().is_empty();
+    let expires_at = account.expires_at().filter(|_| has_token);
     if args.json {
         let object = Object::new()
             .with("status", "ok")
@@ -47,7 +49,8 @@ pub fn tell(signed_in: &SignedIn, args: &Login) -> Result<()> {
             let renews = if account.can_refresh() { ", renewed by itself" } else { "" };
             format!("expires in {left}{renews}")
         }
-        None => "no expiry known".to_owned(),
+        None if has_token => "no expiry known".to_owned(),
+        None => "no token asked for yet".to_owned(),
     };
     let path = signed_in.path.display();
     term::say(&format!(

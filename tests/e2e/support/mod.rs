@@ -7,7 +7,9 @@
 
 pub mod browser;
 pub mod command;
+pub mod google_token;
 pub mod idp;
+pub mod rsa_key;
 pub mod running;
 pub mod sandbox;
 pub mod tls;

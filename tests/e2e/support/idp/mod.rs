@@ -24,7 +24,7 @@ pub mod dialect;
 mod discovery;
 pub mod encoding;
 mod fault;
-mod http;
+pub mod http;
 mod identity;
 mod ledger;
 mod overlay;
