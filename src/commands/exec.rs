@@ -2,18 +2,37 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::process::Command;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use crate::account::AccountRef;
 use crate::commands::App;
-use crate::commands::hand_out::Asked;
-use crate::credential::Credential;
 use crate::error::{Error, Result};
-use crate::flows::environment::{self, Variable};
+use crate::flows::environment::Variable;
 use crate::text;
 
+/// What a program needs to find its files, its terminal and its words; nothing that is a secret.
+const KEPT: [&str; 17] = [
+    "COLORTERM",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "NO_COLOR",
+    "PATH",
+    "PWD",
+    "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "XDG_RUNTIME_DIR",
+];
+
 /// Runs a command with the variables that the providers' own tools read.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "exec",
@@ -28,6 +47,14 @@ pub struct Exec {
     /// whose variables: PROVIDER or PROVIDER/ACCOUNT, one or more
     #[argh(positional)]
     accounts: Vec<AccountRef>,
+
+    /// give the command nothing of this environment but PATH, HOME, TERM and their like
+    #[argh(switch)]
+    clean_env: bool,
+
+    /// with --clean-env: keep this variable too
+    #[argh(option, arg_name = "name")]
+    keep: Vec<String>,
 
     /// longest wait for one network request, 30 by default
     #[argh(option, arg_name = "seconds")]
@@ -50,23 +77,20 @@ pub fn run(args: &Exec, tail: &[OsString]) -> Result<()> {
     let app = App::new(args.timeout)?;
     let mut command = Command::new(program);
     command.args(arguments);
+    if args.clean_env {
+        let is_kept =
+            |name: &str| KEPT.contains(&name) || args.keep.iter().any(|kept| kept == name);
+        command.env_clear();
+        // Names that are no text are nobody's to keep.
+        let kept = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_kept));
+        command.envs(kept);
+    }
     for account in &args.accounts {
-        for Variable { name, value } in variables(account, &app)? {
+        for Variable { name, value } in app.variables(account)? {
             command.env(name, value.expose());
         }
     }
     Err(cannot_start(&replace(command), &program.to_string_lossy()))
-}
-
-fn variables(account: &AccountRef, app: &App) -> Result<Vec<Variable>> {
-    let found = app.hand_out(&Asked::of(account))?;
-    let given = found.variable.clone();
-    let given = given.map(|name| Variable { name, value: found.account.secret().clone() });
-    if given.is_some() && matches!(found.account.credential, Credential::ApiKey(_)) {
-        return Ok(given.into_iter().collect());
-    }
-    let row = found.row(app)?;
-    Ok(environment::variables(&found.account, &row).into_iter().chain(given).collect())
 }
 
 /// The command in place of this process, so that signals and the status are its own. Comes back

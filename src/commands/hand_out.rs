@@ -11,13 +11,14 @@ use crate::credential::Credential;
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::fresh::{self, Layer, Need};
-use crate::flows::{environment, key};
+use crate::flows::{caller, environment, key};
 use crate::protocol::attach;
 use crate::provider::Provider;
 use crate::term;
 use crate::time::Timestamp;
 
 /// What a command asks for.
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub account: &'a AccountRef,
     pub need: Need,
@@ -79,6 +80,7 @@ impl App {
         }
         let found = HandOut { account: fresh.account, variable: None, is_stored: true };
         self.check_base(asked, &found)?;
+        self.store.audit("hand_out", &found.account.id, caller::name(), Timestamp::now());
         Ok(found)
     }
 

@@ -1,4 +1,4 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::json;
 
 use crate::account::AccountRef;
@@ -9,7 +9,7 @@ use crate::term;
 
 /// Revokes the token at the provider, then forgets the account. The file goes
 /// even when the provider cannot be reached.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "logout",

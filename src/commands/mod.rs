@@ -1,8 +1,13 @@
 //! From argv to a command and to its exit code. Each file here is Args (doc comments are the help),
 //! the JSON shape, and `run`.
 
+mod account;
+mod audit;
+mod completions;
 mod config;
+mod env;
 mod exec;
+mod git_credential;
 mod hand_out;
 mod login;
 mod logout;
@@ -13,6 +18,7 @@ mod refresh;
 mod setup;
 mod status;
 mod token;
+mod transfer;
 mod use_account;
 mod version;
 
@@ -22,7 +28,7 @@ use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use argh::{FromArgs, SubCommands};
+use argh::{ArgsInfo, FromArgs, SubCommands};
 use serde_json::json;
 
 use crate::account::{AccountId, AccountRef};
@@ -38,7 +44,7 @@ const TIMEOUT_S: u64 = 30;
 
 /// Signs you in to AI providers and OAuth issuers, keeps one private file per
 /// account, and hands fresh tokens to scripts.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "keyfob login claude\nkeyfob login claude --no-browser\nkeyfob token claude",
@@ -65,12 +71,19 @@ struct Top {
     command: Option<Command>,
 }
 
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    Account(account::AccountArgs),
+    Audit(audit::Audit),
+    Completions(completions::Completions),
+    Env(env::Env),
     Config(config::ConfigArgs),
     Exec(exec::Exec),
-    Login(Box<login::Login>),
+    Export(transfer::Export),
+    Import(transfer::Import),
+    GitCredential(git_credential::GitCredential),
+    Login(login::Login),
     Logout(logout::Logout),
     Models(models::Models),
     Pending(pending::Pending),
@@ -255,8 +268,15 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         return version::run(&version::Version { json: false });
     }
     match top.command {
+        Some(Command::Account(args)) => account::run(args),
+        Some(Command::Audit(args)) => audit::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Env(args)) => env::run(&args),
+        Some(Command::GitCredential(args)) => git_credential::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Exec(args)) => exec::run(&args, tail),
+        Some(Command::Export(args)) => transfer::export(&args),
+        Some(Command::Import(args)) => transfer::import(&args),
         Some(Command::Login(args)) => login::run(&args),
         Some(Command::Logout(args)) => logout::run(&args),
         Some(Command::Models(args)) => models::run(&args),

@@ -1,4 +1,4 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use crate::account::AccountRef;
@@ -11,7 +11,7 @@ use crate::protocol::models::Model;
 use crate::term;
 
 /// Lists the models that a credential may use, as its API tells them.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "models",

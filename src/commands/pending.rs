@@ -1,7 +1,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use crate::commands::{App, Object};
@@ -14,14 +14,14 @@ use crate::time::Timestamp;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Lists and cancels sign-ins under way.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "pending", help_triggers("-h", "--help"))]
 pub struct Pending {
     #[argh(subcommand)]
     command: PendingCommand,
 }
 
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 enum PendingCommand {
     Cancel(Cancel),
@@ -29,7 +29,7 @@ enum PendingCommand {
 }
 
 /// Lists sign-ins that wait to be finished.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "list", help_triggers("-h", "--help"))]
 struct List {
     /// print one JSON object
@@ -38,7 +38,7 @@ struct List {
 }
 
 /// Cancels a sign-in; a terminal that waits for it ends.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "cancel", help_triggers("-h", "--help"))]
 struct Cancel {
     /// the id that `keyfob pending list` shows

@@ -1,4 +1,4 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::json;
 
 use crate::account::{AccountId, AccountRef};
@@ -9,7 +9,7 @@ use crate::term;
 use crate::time::Timestamp;
 
 /// Renews credentials now, whatever the clock says.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "refresh",

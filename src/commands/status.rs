@@ -1,4 +1,4 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use crate::account::{Account, AccountId, AccountRef, Identity};
@@ -13,7 +13,7 @@ use crate::text;
 use crate::time::Timestamp;
 
 /// Shows who is signed in, until when, and where each credential comes from.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "status",

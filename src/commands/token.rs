@@ -1,19 +1,21 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Map, Value, json};
 
-use crate::account::AccountRef;
+use crate::account::{Account, AccountRef};
 use crate::commands::hand_out::{Asked, HandOut};
 use crate::commands::{App, Object};
 use crate::credential::Credential;
 use crate::error::Result;
 use crate::flows::fresh::{Layer, Need};
-use crate::protocol::attach;
+use crate::protocol::{attach, jwt};
 use crate::provider::Way;
+use crate::secret::Secret;
 use crate::term;
+use crate::time::Timestamp;
 
 /// Prints the usable secret of an account, alone on stdout; refreshes it first if
 /// it has to. Never asks and never opens a browser.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "token",
@@ -36,6 +38,14 @@ pub struct Token {
     #[argh(switch)]
     base: bool,
 
+    /// print the header that carries the secret, for curl -H @-
+    #[argh(switch)]
+    header: bool,
+
+    /// print it as another tool wants it: kubectl (an ExecCredential)
+    #[argh(option, arg_name = "tool")]
+    format: Option<Format>,
+
     /// print one JSON object with the token, its expiry and the headers to send
     #[argh(switch)]
     json: bool,
@@ -49,8 +59,62 @@ pub fn run(args: &Token) -> Result<()> {
     let app = App::new(args.timeout)?;
     let need = args.min_ttl.map_or(Need::Usual, |seconds| Need::Seconds(i64::from(seconds)));
     let layer = if args.base { Layer::Base } else { Layer::Api };
-    let found = app.hand_out(&Asked { need, layer, ..Asked::of(&args.account) })?;
+    let asked = Asked { need, layer, ..Asked::of(&args.account) };
+    let found = app.hand_out(&asked)?;
+    if let Some(Format::Kubectl) = args.format {
+        return print_exec_credential(found, &asked, &app);
+    }
+    if args.header {
+        let (name, value) = attach::credential_header(&found.account, &*found.row(&app)?);
+        return term::print(&format!("{name}: {value}"));
+    }
     if args.json { print_json(&found, &app) } else { term::print(found.account.secret().expose()) }
+}
+
+/// A tool that wants the token in a shape of its own.
+enum Format {
+    Kubectl,
+}
+
+impl argh::FromArgValue for Format {
+    fn from_arg_value(value: &str) -> std::result::Result<Format, String> {
+        match value {
+            "kubectl" => Ok(Format::Kubectl),
+            _ => Err("the formats are: kubectl".to_owned()),
+        }
+    }
+}
+
+/// client.authentication.k8s.io: an API server that knows the issuer checks the id token, so that is
+/// given where there is a live one; a stale one is worth a renewal.
+fn print_exec_credential(mut found: HandOut, asked: &Asked, app: &App) -> Result<()> {
+    let mut id_token = live_id_token(&found.account);
+    let had_one = found.account.credential.oauth().is_some_and(|t| t.id_token.is_some());
+    if id_token.is_none() && had_one && found.account.can_refresh() {
+        found = app.hand_out(&Asked { need: Need::Renewed, ..*asked })?;
+        id_token = live_id_token(&found.account);
+    }
+    let (token, expires_at) = match id_token {
+        Some((token, at)) => (token, Some(at)),
+        None => (found.account.secret().clone(), found.account.expires_at()),
+    };
+    // kubectl says which version it speaks.
+    let info = std::env::var("KUBERNETES_EXEC_INFO").unwrap_or_default();
+    let info: Value = serde_json::from_str(&info).unwrap_or(Value::Null);
+    let version =
+        info["apiVersion"].as_str().filter(|v| v.starts_with("client.authentication.k8s.io/"));
+    let credential = json!({
+        "apiVersion": version.unwrap_or("client.authentication.k8s.io/v1"),
+        "kind": "ExecCredential",
+        "status": {"token": token.expose(), "expirationTimestamp": expires_at},
+    });
+    term::print(&credential.to_string())
+}
+
+fn live_id_token(account: &Account) -> Option<(Secret, Timestamp)> {
+    let token = account.credential.oauth()?.id_token.clone()?;
+    let at = jwt::expires_at(&token)?;
+    (at.since(Timestamp::now()) > 60).then_some((token, at))
 }
 
 /// The base and headers of a row without the way are for its tokens, not for keys.

@@ -1,4 +1,4 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
 
 use crate::account::{AccountId, AccountRef};
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::term;
 
 /// Makes an account the default of its provider.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "use",

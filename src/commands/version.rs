@@ -1,11 +1,11 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use crate::commands::Object;
 use crate::error::Result;
 use crate::term;
 
 /// Prints the version.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
 pub struct Version {
     /// print one JSON object

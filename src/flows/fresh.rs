@@ -6,10 +6,12 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::account::{Account, AccountId};
 use crate::credential::{Credential, Minted};
 use crate::error::{Error, Result};
-use crate::flows::renew;
+use crate::flows::{renew, transfer};
 use crate::net::client::Client;
 use crate::provider::Providers;
 use crate::store::{AccountLock, Store};
@@ -141,6 +143,8 @@ fn may_refresh(account: &Account) -> Result<()> {
             }
             _ => "the token cannot be renewed: there is no refresh token".to_owned(),
         };
+        let is_copy = account.extra.get(transfer::ACCESS_ONLY) == Some(&Value::from(true));
+        let why = if is_copy { format!("{why}: this copy cannot refresh") } else { why };
         let error = sign_in(&account.id, why);
         return Err(match account.credential {
             Credential::Bearer(..) => {

@@ -9,7 +9,7 @@ use crate::account::{Account, AccountId, Identity};
 use crate::credential::{Credential, Minted, Tokens};
 use crate::endpoint;
 use crate::error::{Error, Result};
-use crate::flows::{api_token, project};
+use crate::flows::{api_token, caller, project};
 use crate::net::client::Client;
 use crate::pending::PendingLogin;
 use crate::protocol::identity;
@@ -176,6 +176,7 @@ pub fn write(
         let path = store.account_path(&account.id);
         return Err(Error::store(&path, "keep", "it does not hold what was written"));
     }
+    store.audit("login", &account.id, caller::name(), Timestamp::now());
     Ok(account)
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::account::{Account, AccountId};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
+use crate::flows::caller;
 use crate::flows::keep::SignedIn;
 use crate::protocol::jwt;
 use crate::secret::Secret;
@@ -104,6 +105,7 @@ pub fn store(
     }
     let space = store.reserve_account(&account.id)?;
     let path = store.write_account(&account, space)?;
+    store.audit("login", &account.id, caller::name(), now);
     Ok(SignedIn { account, path, warnings, elsewhere: false })
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use crate::account::{Account, AccountId};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
-use crate::flows::{discover, renew};
+use crate::flows::{caller, discover, renew};
 use crate::net::client::Client;
 use crate::protocol::revoke;
 use crate::provider::Providers;
 use crate::store::{Found, Store};
+use crate::time::Timestamp;
 
 /// Longest wait for a process that is refreshing the account.
 const LOCK_LIMIT: Duration = Duration::from_secs(40);
@@ -46,6 +47,7 @@ pub fn logout(
         Err(error) => (None, Some(format!("nothing could be revoked: {error}"))),
     };
     store.remove_account(id)?;
+    store.audit("logout", id, caller::name(), Timestamp::now());
     Ok(Removed { revoked, warning })
 }
 

@@ -2,6 +2,7 @@
 //! Flows draw the time and randomness, and turn what `protocol` understood into what to do next.
 
 pub mod api_token;
+pub mod caller;
 pub mod check;
 pub mod device;
 pub mod discover;
@@ -21,3 +22,4 @@ pub mod renew;
 pub mod service_account;
 pub mod session;
 pub mod tool;
+pub mod transfer;

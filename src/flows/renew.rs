@@ -5,7 +5,7 @@ use crate::credential::{Credential, Tokens};
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::fresh::{self, Need, Tools, nobody, sign_in};
-use crate::flows::{api_token, discover, entra, service_account, session, tool};
+use crate::flows::{api_token, caller, discover, entra, service_account, session, tool};
 use crate::protocol::token::{self, Answer};
 use crate::protocol::{identity, request};
 use crate::provider::Provider;
@@ -22,7 +22,7 @@ pub fn renew(
     _lock: &AccountLock,
 ) -> Result<Account> {
     let row = &*row.at(old.instance())?;
-    match &old.credential {
+    let renewed = match &old.credential {
         Credential::Oauth(tokens) => both(old, tokens, need, row, tools),
         Credential::Cookie(..) => session::renew(old, row, tools),
         Credential::Entra(_) => entra::renew(old, row, tools),
@@ -31,7 +31,11 @@ pub fn renew(
         Credential::ApiKey(_) | Credential::Bearer(..) => {
             Err(Error::failed(format!("{}: there is nothing to renew", old.id)))
         }
+    };
+    if renewed.is_ok() && !matches!(old.credential, Credential::Tool(..)) {
+        tools.store.audit("refresh", &old.id, caller::name(), Timestamp::now());
     }
+    renewed
 }
 
 /// The tokens where they are stale, then the second token where the row has one.
@@ -175,7 +179,10 @@ pub fn note_refusal(old: &Account, code: &str, store: &Store) -> Result<Account>
         store.reserve_account(&old.id).and_then(|space| store.write_account(&refused, space));
     let why = format!("the refresh was refused for good ({code})");
     match noted {
-        Ok(_) => Err(sign_in(&old.id, why)),
+        Ok(_) => {
+            store.audit("refused", &old.id, caller::name(), Timestamp::now());
+            Err(sign_in(&old.id, why))
+        }
         // The person has to sign in either way; the next call will ask the provider again.
         Err(error) => Err(sign_in(&old.id, format!("{why}; {error}"))),
     }

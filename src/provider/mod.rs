@@ -123,6 +123,11 @@ pub struct Provider {
     /// The variable that holds a JWT somebody else issued; it goes before what is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt_env: Option<String>,
+    /// Hosts that take the token as a git password, and the user name they want with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub git_hosts: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git_username: Option<String>,
     /// Variables for the provider's own tools: a plain value, or `=token`, `=base` (the first token
     /// where there are two), `=api_key`, `=entra` and `=jwt` (the token if it is of that kind),
     /// `=api_base` or `=NAME`, a fact of the account's `extra`.

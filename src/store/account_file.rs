@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::account::{Account, AccountId, Identity, OauthClient, Refusal};
+use crate::account::{Account, AccountId, AccountRef, Identity, OauthClient, Refusal};
 use crate::credential::{Credential, Minted, Tokens};
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -115,6 +115,16 @@ pub fn parse(id: &AccountId, bytes: &[u8]) -> Result<Account, String> {
         extra,
         unknown: disk.unknown,
     })
+}
+
+/// An account that says itself whose it is.
+pub fn parse_export(bytes: &[u8]) -> Result<Account, String> {
+    let whole: Value = serde_json::from_slice(bytes).map_err(|_| "it is no JSON")?;
+    let word = |key: &str| whole.get(key).and_then(Value::as_str).unwrap_or_default();
+    // The same rules as for what is typed: these become names of files.
+    let typed: AccountRef = format!("{}/{}", word("provider"), word("account")).parse()?;
+    let account = typed.account.ok_or("it names no account")?;
+    parse(&AccountId { provider: typed.provider, account }, bytes)
 }
 
 /// The second token stands among the provider's facts (CLI.md section 4): null before it was had.

@@ -3,6 +3,7 @@
 //! Missing, unreadable and damaged are three different answers, and never one.
 
 mod account_file;
+mod audit;
 pub mod config_file;
 mod file;
 mod lock;
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::text;
 use crate::time::Timestamp;
 
+pub use audit::Event;
 pub use config_file::Config;
 pub use file::{Reservation, read_foreign};
 pub use lock::AccountLock;
@@ -129,6 +131,19 @@ impl Store {
         space.rename_to(&path);
         space.write(&bytes)?;
         Ok(path)
+    }
+
+    /// The account as a text that another machine's store reads.
+    pub fn export(&self, account: &Account) -> Result<String> {
+        let path = self.account_path(&account.id);
+        let bytes = account_file::render(account).map_err(|e| Error::store(&path, "write", e))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The account in such a text.
+    pub fn parse_export(&self, bytes: &[u8]) -> Result<Account> {
+        account_file::parse_export(bytes)
+            .map_err(|why| Error::usage(format!("this is no exported account: {why}")))
     }
 
     /// Renames a damaged account file so that a login can take its place; returns the new name.

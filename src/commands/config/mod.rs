@@ -2,7 +2,7 @@
 
 mod set;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
 
 use crate::commands::{App, Object};
@@ -13,7 +13,7 @@ use crate::text;
 use crate::time::Timestamp;
 
 /// Reads and changes the settings.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "config",
@@ -31,7 +31,7 @@ pub struct ConfigArgs {
     command: ConfigCommand,
 }
 
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand)]
 enum ConfigCommand {
     Get(Get),
@@ -43,7 +43,7 @@ enum ConfigCommand {
 }
 
 /// Prints one setting.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "get", help_triggers("-h", "--help"))]
 struct Get {
     /// its dotted name, as `keyfob config list` shows it
@@ -56,7 +56,7 @@ struct Get {
 }
 
 /// Lists every setting; secrets are masked.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "list", help_triggers("-h", "--help"))]
 struct List {
     /// print one JSON object
@@ -65,12 +65,12 @@ struct List {
 }
 
 /// Prints where the settings stand.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "path", help_triggers("-h", "--help"))]
 struct PathArgs {}
 
 /// Empties the settings and keeps a copy of the old file; accounts stay.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "reset", help_triggers("-h", "--help"))]
 struct Reset {
     /// do not ask
@@ -79,7 +79,7 @@ struct Reset {
 }
 
 /// Removes one setting, so that the built-in value counts again.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "unset", help_triggers("-h", "--help"))]
 struct Unset {
     /// its dotted name, as `keyfob config list` shows it

@@ -1,4 +1,4 @@
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::{Map, Value};
 
 use crate::account::{AccountRef, is_provider_name};
@@ -12,7 +12,7 @@ use crate::term;
 use crate::text;
 
 /// Changes one setting.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "set",

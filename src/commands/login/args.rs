@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use crate::account::AccountRef;
 use crate::error::{Error, Result};
@@ -8,7 +8,7 @@ use crate::flows::redirect::Asked;
 use crate::provider::Provider;
 
 /// Signs in to a provider, on this machine or over SSH, now or in two steps.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "login",

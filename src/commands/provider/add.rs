@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
 
 use crate::account::is_provider_name;
@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::term::{self, prompt};
 
 /// Adds any OAuth 2 or OpenID Connect issuer, or any OpenAI-compatible API.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "add",

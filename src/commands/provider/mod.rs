@@ -3,7 +3,7 @@
 mod add;
 mod api;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
 
 use crate::commands::{App, Object};
@@ -12,24 +12,25 @@ use crate::provider::{self, Origin, Provider};
 use crate::term;
 
 /// Lists, shows, adds and removes providers.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "provider", help_triggers("-h", "--help"))]
 pub struct ProviderArgs {
     #[argh(subcommand)]
     command: ProviderCommand,
 }
 
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 enum ProviderCommand {
-    Add(Box<add::Add>),
+    Add(add::Add),
     List(List),
     Remove(Remove),
     Show(Show),
 }
 
 /// Lists every provider, with the ways to sign in.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "list", help_triggers("-h", "--help"))]
 struct List {
     /// print one JSON object with all rows
@@ -38,7 +39,7 @@ struct List {
 }
 
 /// Shows one provider's row, as config.json may override it key by key.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "show", help_triggers("-h", "--help"))]
 struct Show {
     /// the provider
@@ -51,7 +52,7 @@ struct Show {
 }
 
 /// Removes a provider of yours, or your changes to a built-in one. Accounts stay.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(subcommand, name = "remove", help_triggers("-h", "--help"))]
 struct Remove {
     /// the provider

@@ -7,7 +7,7 @@ mod default;
 mod enter;
 mod model;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use crate::account::AccountRef;
 use crate::commands::App;
@@ -18,7 +18,7 @@ use crate::text;
 
 /// Asks which providers you want, signs in or stores a key, checks, and sets the
 /// default. Run again, it changes only what is answered.
-#[derive(FromArgs)]
+#[derive(ArgsInfo, FromArgs)]
 #[argh(
     subcommand,
     name = "setup",

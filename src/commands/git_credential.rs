@@ -1,0 +1,120 @@
+//! `keyfob git-credential`: git's helper protocol (gitcredentials(7), git-credential(1)).
+
+use argh::{ArgsInfo, FromArgs};
+
+use crate::account::AccountRef;
+use crate::commands::App;
+use crate::commands::hand_out::{Asked, HandOut};
+use crate::endpoint;
+use crate::error::{Error, Result};
+use crate::flows::fresh::Need;
+use crate::term::{self, prompt};
+
+/// Answers git's question for a password with an account's token.
+#[derive(ArgsInfo, FromArgs)]
+#[argh(
+    subcommand,
+    name = "git-credential",
+    help_triggers("-h", "--help"),
+    example = "keyfob config set providers.my-idp.git_hosts '[\"git.example.com\"]'\n\
+               git config --global credential.https://git.example.com.helper \\\n  \
+               '!keyfob git-credential my-idp'",
+    note = "A token goes only to the hosts in the provider's git_hosts; for any other host\n\
+            nothing is said, and git asks the next helper. The user name is the row's\n\
+            git_username, oauth2 by default."
+)]
+pub struct GitCredential {
+    /// whose token: PROVIDER or PROVIDER/ACCOUNT
+    #[argh(positional)]
+    account: AccountRef,
+
+    /// what git wants: get, store or erase
+    #[argh(positional)]
+    operation: String,
+
+    /// longest wait for one network request, 30 by default
+    #[argh(option, arg_name = "seconds")]
+    timeout: Option<u64>,
+}
+
+/// What git tells of the place it goes to.
+#[derive(Default)]
+struct Question {
+    protocol: String,
+    host: String,
+    password: String,
+}
+
+pub fn run(args: &GitCredential) -> Result<()> {
+    let app = App::new(args.timeout)?;
+    let question = read()?;
+    match args.operation.as_str() {
+        "get" => get(&question, args, &app),
+        // git hands back what it got from us; the store is not its to fill.
+        "store" => Ok(()),
+        "erase" => erase(&question, args, &app),
+        _ => {
+            Err(Error::usage("git asks for get, store or erase")
+                .or_try("keyfob git-credential --help"))
+        }
+    }
+}
+
+fn read() -> Result<Question> {
+    let mut question = Question::default();
+    for line in prompt::piped("question of git").unwrap_or_default().lines() {
+        match line.split_once('=') {
+            Some(("protocol", value)) => value.clone_into(&mut question.protocol),
+            Some(("host", value)) => question.host = value.to_ascii_lowercase(),
+            Some(("password", value)) => value.clone_into(&mut question.password),
+            _ => {}
+        }
+    }
+    Ok(question)
+}
+
+/// Whether git goes to a host of the provider's, over a connection that keeps a secret.
+fn is_ours(question: &Question, args: &GitCredential, app: &App) -> Result<bool> {
+    let row = app.providers.get(&args.account.provider)?;
+    if row.git_hosts.is_empty() {
+        let what = format!("{} names no git hosts, so its token goes to none", row.id);
+        let next = format!("keyfob config set providers.{}.git_hosts '[\"HOST\"]'", row.id);
+        return Err(Error::usage(what).or_try(next));
+    }
+    let is_listed = row.git_hosts.iter().any(|host| host.eq_ignore_ascii_case(&question.host));
+    let is_safe = question.protocol == "https"
+        || (question.protocol == "http"
+            && endpoint::is_on_this_machine(&format!("http://{}/", question.host)));
+    Ok(is_listed && is_safe)
+}
+
+fn get(question: &Question, args: &GitCredential, app: &App) -> Result<()> {
+    if !is_ours(question, args, app)? {
+        return Ok(());
+    }
+    let HandOut { account, .. } = app.hand_out(&Asked::of(&args.account))?;
+    let row = app.providers.get(&account.id.provider)?;
+    let mut lines = vec![
+        format!("username={}", row.git_username.as_deref().unwrap_or("oauth2")),
+        format!("password={}", account.secret().expose()),
+    ];
+    if let Some(at) = account.expires_at() {
+        lines.push(format!("password_expiry_utc={}", at.0));
+    }
+    term::print(&lines.join("\n"))
+}
+
+/// The server turned the password away: if it is ours, the next one should be new.
+fn erase(question: &Question, args: &GitCredential, app: &App) -> Result<()> {
+    if !is_ours(question, args, app)? {
+        return Ok(());
+    }
+    let found = app.hand_out(&Asked::of(&args.account))?;
+    if found.is_stored
+        && found.account.can_refresh()
+        && found.account.secret().expose() == question.password
+    {
+        app.hand_out(&Asked { need: Need::Renewed, ..Asked::of(&args.account) })?;
+    }
+    Ok(())
+}
