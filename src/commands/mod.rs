@@ -2,6 +2,7 @@
 //! the JSON shape, and `run`.
 
 mod account;
+mod doctor;
 mod env;
 mod exec;
 mod git_credential;
@@ -70,6 +71,7 @@ struct Top {
 #[argh(subcommand)]
 enum Command {
     Account(account::AccountArgs),
+    Doctor(doctor::Doctor),
     Env(env::Env),
     Exec(exec::Exec),
     GitCredential(git_credential::GitCredential),
@@ -258,6 +260,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
     }
     match top.command {
         Some(Command::Account(args)) => account::run(args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Env(args)) => env::run(&args),
         Some(Command::GitCredential(args)) => git_credential::run(&args),
         Some(Command::Exec(args)) => exec::run(&args, tail),

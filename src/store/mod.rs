@@ -5,6 +5,7 @@
 mod account_file;
 mod config_file;
 mod file;
+mod inspect;
 mod lock;
 mod mount;
 mod pending_file;
@@ -22,6 +23,7 @@ use crate::time::Timestamp;
 
 pub use config_file::Config;
 pub use file::{Reservation, read_foreign};
+pub use inspect::{Home, Trouble};
 pub use lock::AccountLock;
 pub use pending_file::Claimed;
 
