@@ -11,6 +11,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use crate::error::{self, Error};
+use crate::text;
 
 /// All of Mozilla's roots in one PEM file are 0.2 MB.
 const LIMIT_BYTES: u64 = 10 * 1024 * 1024;
@@ -22,7 +23,7 @@ pub struct Fault {
     pub path: PathBuf,
     /// There is no reading it; else it can be read and holds no certificate.
     pub is_unreadable: bool,
-    /// In words: `No such file or directory`, `holds damaged PEM`.
+    /// In words: `no such file or directory`, `holds damaged PEM`.
     pub how: String,
 }
 
@@ -115,7 +116,7 @@ fn certificates(pem: &[u8]) -> Option<Ders> {
 }
 
 fn unreadable(variable: &'static str, path: &Path, error: &io::Error) -> Fault {
-    Fault { variable, path: path.to_owned(), is_unreadable: true, how: error.to_string() }
+    Fault { variable, path: path.to_owned(), is_unreadable: true, how: text::cause(error) }
 }
 
 fn broken(variable: &'static str, path: &Path, how: &str) -> Fault {

@@ -121,6 +121,11 @@ impl Store {
         matches!(error, Error::Store { cause, .. } if full.iter().map(words).any(|w| *cause == w))
     }
 
+    /// Whether a folder's mode keeps its own owner out.
+    pub fn is_closed(folder: &Path) -> bool {
+        fs::metadata(folder).is_ok_and(|seen| cfg!(unix) && mode(&seen) & 0o700 != 0o700)
+    }
+
     /// Whether a lock file can be made and locked there.
     pub fn try_to_lock(&self, folder: &Path) -> Result<()> {
         let path = file::temp_name(&folder.join("doctor"))?;

@@ -45,12 +45,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
 
 fn told(trouble: &Trouble, store: &Store) -> Finding {
     match trouble {
-        Trouble::FileMode(path, mode) => Finding::error(
-            "file_mode",
-            format!("{} is not used", path.display()),
-            format!("others may read or change it (mode {:03o})", mode & 0o777),
-            format!("chmod 600 {}", word(path)),
-        ),
+        Trouble::FileMode(path, mode) => file_mode(path, *mode),
         Trouble::FolderMode(path, mode) => folder_mode(path, *mode, path == store.home()),
         Trouble::Leftover(path) => Finding::warning(
             "temp_leftover",
@@ -82,6 +77,18 @@ fn told(trouble: &Trouble, store: &Store) -> Finding {
             why,
             format!("chmod 700 {}", word(path)),
         ),
+    }
+}
+
+/// What holds a secret or a setting is refused; locks and logs are only looked after.
+fn file_mode(path: &Path, mode: u32) -> Finding {
+    let is_data = path.extension().is_some_and(|end| end == "json" || end == "claimed");
+    let cause = format!("others may read or change it (mode {:03o})", mode & 0o777);
+    let fix = format!("chmod 600 {}", word(path));
+    let path = path.display();
+    match is_data {
+        true => Finding::error("file_mode", format!("{path} is not used"), cause, fix),
+        false => Finding::warning("file_mode", format!("{path} is open to others"), cause, fix),
     }
 }
 
@@ -124,18 +131,27 @@ fn room(troubles: &[Trouble], store: &Store) -> Vec<Finding> {
     let mut findings = Vec::new();
     for folder in usable(troubles, store) {
         let Err(error) = store.try_to_write(&folder) else { continue };
-        let shown = folder.display();
-        let (code, fix) = match Store::is_full(&error) {
-            true => ("disk_full", format!("df -h {}", word(&folder))),
-            false => ("folder_unwritable", format!("ls -ld {}", word(&folder))),
-        };
-        let what = format!("nothing can be written in {shown}: no login, no refresh");
-        findings.push(Finding::error(code, what, cause_of(error), fix));
+        let what = format!("nothing can be written in {}: no login, no refresh", folder.display());
+        findings.push(match Store::is_full(&error) {
+            true => {
+                let fix = format!("df -h {}", word(&folder));
+                Finding::error("disk_full", what, cause_of(error), fix)
+            }
+            false => Finding::error("folder_unwritable", what, cause_of(error), open(&folder)),
+        });
     }
     if findings.is_empty() {
         findings.push(Finding::ok("space", "there is room for new tokens"));
     }
     findings
+}
+
+/// What makes a folder writable, as far as a command can.
+fn open(folder: &Path) -> String {
+    if Store::is_closed(folder) {
+        return format!("chmod 700 {}", word(folder));
+    }
+    "export KEYFOB_HOME=FOLDER  # one that you may write to".to_owned()
 }
 
 fn locks(troubles: &[Trouble], facts: &Facts) -> Vec<Finding> {
@@ -150,13 +166,14 @@ fn locks(troubles: &[Trouble], facts: &Facts) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for folder in usable(troubles, store) {
-        if let Err(error) = store.try_to_lock(&folder) {
-            let what = format!("no lock can be had in {}", folder.display());
-            // The way round it for file systems that cannot lock; a folder that takes no file at
-            // all has a finding of its own.
-            let fix = "export KEYFOB_LOCK=off  # and run one process at a time";
-            findings.push(Finding::error("lock_unavailable", what, cause_of(error), fix));
-        }
+        let Err(error) = store.try_to_lock(&folder) else { continue };
+        let what = format!("no lock can be had in {}", folder.display());
+        // A file system that takes files and cannot lock them.
+        let fix = match store.try_to_write(&folder) {
+            Ok(()) => "export KEYFOB_LOCK=off  # and run one process at a time".to_owned(),
+            Err(_) => open(&folder),
+        };
+        findings.push(Finding::error("lock_unavailable", what, cause_of(error), fix));
     }
     if !findings.is_empty() {
         return findings;
@@ -164,7 +181,7 @@ fn locks(troubles: &[Trouble], facts: &Facts) -> Vec<Finding> {
     for (id, _) in &facts.accounts {
         let Some(Err(error)) = store.lock_that_is_there(id, LOCK_LIMIT) else { continue };
         let what = format!("{id} cannot be refreshed now");
-        let fix = "keyfob doctor  # again; a refresh takes seconds";
+        let fix = "keyfob doctor  # again: a refresh takes seconds";
         findings.push(Finding::warning("lock_held", what, cause_of(error), fix));
     }
     if findings.is_empty() {
@@ -195,19 +212,34 @@ fn pending(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// What has a finding of its own by its mode or kind is not told twice.
-pub fn unreadable_account(id: &AccountId, error: &Error, store: &Store) -> Option<Finding> {
+pub fn unreadable_account(id: &AccountId, error: Error, store: &Store) -> Option<Finding> {
     let path = store.account_path(id);
-    let is_told = store.troubles().iter().any(|trouble| match trouble {
-        Trouble::FileMode(file, _) | Trouble::Special(file) | Trouble::Symlink(file) => {
-            *file == path
-        }
-        _ => false,
-    });
-    let Error::Store { cause, .. } = error else { return None };
-    (!is_told).then(|| {
+    (!is_told(&path, store)).then(|| {
         let fix = format!("chmod 600 {}", word(&path));
-        Finding::error("account_unreadable", format!("{id} cannot be read"), cause, fix)
+        let what = format!("{id} cannot be read");
+        Finding::error("account_unreadable", what, cause_of(error), fix)
+    })
+}
+
+pub fn unreadable_config(error: Error, store: &Store) -> Option<Finding> {
+    let path = store.config_path();
+    (!is_told(&path, store)).then(|| {
+        let fix = format!("${{EDITOR:-vi}} {}", word(&path));
+        let what = format!("{} cannot be used", path.display());
+        Finding::error("config_unreadable", what, cause_of(error), fix)
+    })
+}
+
+/// Whether the file has a finding by its mode or kind.
+fn is_told(path: &Path, store: &Store) -> bool {
+    store.troubles().iter().any(|trouble| match trouble {
+        Trouble::FileMode(file, _) | Trouble::Special(file) | Trouble::Symlink(file) => {
+            file == path
+        }
+        Trouble::FolderMode(..)
+        | Trouble::Leftover(_)
+        | Trouble::Owner(..)
+        | Trouble::Unreadable(..) => false,
     })
 }
 

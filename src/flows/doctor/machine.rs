@@ -1,7 +1,7 @@
 //! The machine around it: a browser, a terminal, the ports of callbacks, the certificates.
 
 use crate::flows::doctor::{Facts, Finding};
-use crate::net::loopback::Listener;
+use crate::net::loopback;
 use crate::net::probe;
 use crate::provider::Provider;
 use crate::term::opener;
@@ -50,8 +50,8 @@ fn terminal() -> Finding {
 
 /// The fixed ports of the providers in use, and whether loopback can be listened on at all.
 fn ports(facts: &Facts) -> Vec<Finding> {
-    let free = match Listener::bind("127.0.0.1", 0) {
-        Ok(listener) => listener.port,
+    let free = match loopback::try_port("127.0.0.1", 0) {
+        Ok(port) => port,
         Err(error) => {
             return vec![Finding::warning(
                 "loopback_unavailable",
@@ -63,10 +63,11 @@ fn ports(facts: &Facts) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for row in rows_in_use(facts) {
-        let bind = |port: u16| Listener::bind(&row.redirect.host, port).map(drop);
-        let other = row.redirect.ports.iter().copied().find(|port| bind(*port).is_ok());
-        for port in &row.redirect.ports {
-            let Err(error) = bind(*port) else { continue };
+        let try_port = |port: &u16| (*port, loopback::try_port(&row.redirect.host, *port));
+        let tried: Vec<_> = row.redirect.ports.iter().map(try_port).collect();
+        let other = tried.iter().find_map(|(_, tried)| tried.as_ref().ok().copied());
+        for (port, tried) in tried {
+            let Err(error) = tried else { continue };
             let what = match other {
                 Some(other) => format!("a login to {} will listen on port {other}", row.id),
                 None => format!("a login to {} cannot listen for its callback", row.id),
@@ -96,19 +97,18 @@ fn rows_in_use<'a>(facts: &'a Facts) -> Vec<&'a Provider> {
 }
 
 /// The user's own certificates.
-pub fn trust() -> Vec<Finding> {
+pub fn roots() -> Finding {
     let fault = match probe::own_certificates() {
-        Ok(0) => return vec![Finding::ok("ca", "servers are checked against the bundled roots")],
+        Ok(0) => return Finding::ok("ca", "servers are checked against the bundled roots"),
         Ok(count) => {
             let what =
                 format!("servers are checked against the bundled roots and {count} of yours");
-            return vec![Finding::ok("ca", what)];
+            return Finding::ok("ca", what);
         }
         Err(fault) => fault,
     };
     let variable = fault.variable;
     let code = if fault.is_unreadable { "ca_file_unreadable" } else { "ca_file_empty" };
-    let what = "no https server can be asked";
     let cause = format!("{variable} names {}: {}", fault.path.display(), fault.how);
-    vec![Finding::error(code, what, cause, format!("unset {variable}"))]
+    Finding::error(code, "no https server can be asked", cause, format!("unset {variable}"))
 }

@@ -129,13 +129,11 @@ pub fn examine(store: &Store, client: &Client, limit: Duration, is_offline: bool
     findings.extend(settings::rows(&facts));
     findings.extend(settings::environment(&facts));
     findings.extend(machine::check(&facts));
-    let trouble = machine::trust();
-    let is_trusting = trouble.iter().all(|finding| finding.severity == Severity::Ok);
-    findings.extend(trouble);
-    let proxy = network::proxy_variables();
-    let is_routable = proxy.iter().all(|finding| finding.severity == Severity::Ok);
-    findings.extend(proxy);
-    if !is_offline && is_routable {
+    let roots = machine::roots();
+    let is_trusting = roots.severity == Severity::Ok;
+    findings.push(roots);
+    findings.push(network::proxy_variables());
+    if !is_offline {
         findings.extend(network::check(&facts, is_trusting));
     }
     findings.extend(accounts::check(&facts));
@@ -166,7 +164,7 @@ fn read<'a>(
             Some(Providers::new(move || Ok(rows.clone()), |_| ()))
         }
         Err(error) => {
-            findings.push(settings::unreadable(&error, store));
+            findings.extend(files::unreadable_config(error, store));
             None
         }
     };
@@ -178,7 +176,7 @@ fn read<'a>(
             // Gone since its name was read.
             Ok(Found::Missing) => continue,
             Err(error) => {
-                findings.extend(files::unreadable_account(&id, &error, store));
+                findings.extend(files::unreadable_account(&id, error, store));
                 Kept::Unreadable
             }
         };

@@ -22,17 +22,17 @@ const SKEW_WARNING_S: u64 = 60;
 const SKEW_ERROR_S: u64 = 300;
 
 /// Whether the proxy that a request to some server would take can be understood.
-pub fn proxy_variables() -> Vec<Finding> {
+pub fn proxy_variables() -> Finding {
     // A host that no exception names; it is not contacted.
     match probe::first_hop("https://keyfob.invalid") {
         Ok(Hop { proxied_by: Some(variable), host, port }) => {
-            vec![Finding::ok("proxy", format!("{variable} names the proxy {host}:{port}"))]
+            Finding::ok("proxy", format!("{variable} names the proxy {host}:{port}"))
         }
-        Ok(Hop { proxied_by: None, .. }) => vec![Finding::ok("proxy", "no proxy is used")],
+        Ok(Hop { proxied_by: None, .. }) => Finding::ok("proxy", "no proxy is used"),
         Err(error) => {
             let fix = error.next().unwrap_or("unset HTTPS_PROXY").to_owned();
             let what = "no https server can be asked";
-            vec![Finding::error("proxy_malformed", what, error.to_string(), fix)]
+            Finding::error("proxy_malformed", what, error.to_string(), fix)
         }
     }
 }
@@ -62,7 +62,9 @@ enum Outcome {
 /// `is_trusting`: certificates can be checked.
 pub fn check(facts: &Facts, is_trusting: bool) -> Vec<Finding> {
     let mut origins = origins(facts);
+    // What stands in the way of these has a finding of its own.
     origins.retain(|origin, _| is_trusting || !origin.starts_with("https:"));
+    origins.retain(|origin, _| probe::first_hop(origin).is_ok());
     let visits: Vec<Visit> = thread::scope(|scope| {
         let (client, limit) = (facts.client, facts.limit);
         let visit = |origin| scope.spawn(move || visit(origin, client, limit));

@@ -8,26 +8,11 @@ use crate::error::Error;
 use crate::flows::doctor::{Facts, Finding};
 use crate::flows::environment;
 use crate::provider::{Provider, Providers};
-use crate::store::Store;
-use crate::text::{harmless, shell_word, variable_name};
+use crate::text::{harmless, variable_name};
 use crate::time::Timestamp;
 
 /// A token that cannot be renewed is pointed out a week before it expires.
 pub const BEARER_WARNING_S: i64 = 7 * 86_400;
-
-pub fn unreadable(error: &Error, store: &Store) -> Finding {
-    let path = store.config_path();
-    let what = format!("{} cannot be used", path.display());
-    let cause = match error {
-        Error::Store { cause, .. } => cause.clone(),
-        other => other.to_string(),
-    };
-    let fix = match error.next() {
-        Some(next) => next.to_owned(),
-        None => format!("${{EDITOR:-vi}} {}", shell_word(&path.display().to_string())),
-    };
-    Finding::error("config_unreadable", what, cause, fix)
-}
 
 /// Every row, used or not: a slip in one is found before it is needed.
 pub fn rows(facts: &Facts) -> Vec<Finding> {
