@@ -6,6 +6,7 @@ mod bearer;
 mod contract;
 mod cursor;
 mod device;
+mod doctor;
 mod exec;
 mod key;
 mod leaks;
