@@ -16,10 +16,11 @@ use crate::text::{self, harmless};
     name = "doctor",
     help_triggers("-h", "--help"),
     example = "keyfob doctor\nkeyfob doctor --offline --json",
-    note = "Looks at the files, settings and variables, at opener and ports, at each account,\n\
-            and at the way to the servers of these accounts: proxy, name, IPv4 and IPv6,\n\
-            certificate, clock. It sends no credential, renews nothing, and contacts nobody\n\
-            when there are no accounts. Exit 1 if anything is broken; a warning alone is 0."
+    note = "Looks at files, settings and variables, at opener and ports, at each account,\n\
+            and at the way to the servers of these accounts: proxy, name, IPv4 and\n\
+            IPv6, certificate, clock. It sends no credential, renews nothing, and\n\
+            contacts nobody when there are no accounts.\n\
+            Exit 1 if anything is broken; warnings alone are 0."
 )]
 pub struct Doctor {
     /// contact nobody

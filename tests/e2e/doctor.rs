@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::support::command::{Cmd, Output};
 use super::token::place::Place;
 
+const DOCS: &str = include_str!("../../docs/doctor.md");
+
 /// `doctor --json`.
 fn doctor(place: &Place) -> Cmd {
     place.home.cmd(&["doctor", "--json"])
@@ -41,6 +43,7 @@ fn findings(output: &Output) -> Vec<Value> {
         let code = finding["code"].as_str().unwrap_or_default();
         let is_code = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         output.check(!code.is_empty() && code.chars().all(is_code), "a code in snake_case");
+        output.check(DOCS.contains(&format!("`{code}`")), &format!("{code} in docs/doctor.md"));
     }
     let is_broken = findings.iter().any(|finding| finding["severity"] == "error");
     output.code(i32::from(is_broken));
@@ -52,6 +55,25 @@ fn findings(output: &Output) -> Vec<Value> {
         output.check(output.stderr.is_empty(), "nothing on stderr");
     }
     findings
+}
+
+/// The table lists no code that the program does not know, and each once.
+#[test]
+fn the_documented_codes_exist() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/flows/doctor");
+    let files = std::fs::read_dir(folder).expect("the source is there").flatten();
+    let source: String =
+        files.map(|file| std::fs::read_to_string(file.path()).expect("it is text")).collect();
+    let rows = DOCS.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let mut codes: Vec<_> = rows.map(|(code, _)| code).collect();
+    assert!(codes.len() > 40, "the table was read");
+    for code in &codes {
+        assert!(source.contains(&format!("\"{code}\"")), "{code}");
+    }
+    let count = codes.len();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), count, "each once");
 }
 
 /// The findings that are no `ok`.
