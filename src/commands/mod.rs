@@ -5,6 +5,7 @@ mod account;
 mod audit;
 mod completions;
 mod config;
+mod doctor;
 mod env;
 mod exec;
 mod git_credential;
@@ -77,6 +78,7 @@ enum Command {
     Account(account::AccountArgs),
     Audit(audit::Audit),
     Completions(completions::Completions),
+    Doctor(doctor::Doctor),
     Env(env::Env),
     Config(config::ConfigArgs),
     Exec(exec::Exec),
@@ -271,6 +273,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Account(args)) => account::run(args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Env(args)) => env::run(&args),
         Some(Command::GitCredential(args)) => git_credential::run(&args),
         Some(Command::Config(args)) => config::run(&args),

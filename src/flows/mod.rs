@@ -6,6 +6,7 @@ pub mod caller;
 pub mod check;
 pub mod device;
 pub mod discover;
+pub mod doctor;
 pub mod entra;
 pub mod environment;
 pub mod finish;

@@ -5,15 +5,27 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-use crate::error::{Error, Result};
+use crate::error::{self, Error};
+use crate::text;
 
 /// All of Mozilla's roots in one PEM file are 0.2 MB.
 const LIMIT_BYTES: u64 = 10 * 1024 * 1024;
+
+/// A variable that names nothing of use.
+#[derive(Debug)]
+pub struct Fault {
+    pub variable: &'static str,
+    pub path: PathBuf,
+    /// There is no reading it; else it can be read and holds no certificate.
+    pub is_unreadable: bool,
+    /// In words: `no such file or directory`, `holds damaged PEM`.
+    pub how: String,
+}
 
 /// A set, because a folder such as /etc/ssl/certs holds each certificate up to three times.
 type Ders = BTreeSet<Vec<u8>>;
@@ -21,7 +33,23 @@ type Ders = BTreeSet<Vec<u8>>;
 /// The bundled roots plus those of `KEYFOB_CA_FILE`, else of `SSL_CERT_FILE` and
 /// `SSL_CERT_DIR`. `lookup` reads a variable; an empty one counts as unset. A file that
 /// cannot be read or holds no certificate is an error that names it and its variable.
-pub fn roots(lookup: impl Fn(&str) -> Option<OsString>) -> Result<RootCerts> {
+pub fn roots(lookup: impl Fn(&str) -> Option<OsString>) -> error::Result<RootCerts> {
+    let own = own(lookup)?;
+    if own.is_empty() {
+        return Ok(RootCerts::WebPki);
+    }
+    // ureq's `Specific` replaces its bundled roots, hence a second copy of them to add to.
+    let bundled = TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der).to_owned());
+    let own = own.iter().map(|der| Certificate::from_der(der).to_owned());
+    Ok(RootCerts::from(bundled.chain(own)))
+}
+
+/// How many certificates of the user's own the variables add.
+pub fn named(lookup: impl Fn(&str) -> Option<OsString>) -> Result<usize, Fault> {
+    own(lookup).map(|ders| ders.len())
+}
+
+fn own(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Ders, Fault> {
     let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
     let mut own = Ders::new();
     if let Some(file) = set("KEYFOB_CA_FILE") {
@@ -34,16 +62,10 @@ pub fn roots(lookup: impl Fn(&str) -> Option<OsString>) -> Result<RootCerts> {
             own.extend(of_folders("SSL_CERT_DIR", &folders)?);
         }
     }
-    if own.is_empty() {
-        return Ok(RootCerts::WebPki);
-    }
-    // ureq's `Specific` replaces its bundled roots, hence a second copy of them to add to.
-    let bundled = TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der).to_owned());
-    let own = own.iter().map(|der| Certificate::from_der(der).to_owned());
-    Ok(RootCerts::from(bundled.chain(own)))
+    Ok(own)
 }
 
-fn of_file(variable: &str, path: &Path) -> Result<Ders> {
+fn of_file(variable: &'static str, path: &Path) -> Result<Ders, Fault> {
     let pem = read(path).map_err(|error| unreadable(variable, path, &error))?;
     let ders = certificates(&pem).ok_or_else(|| broken(variable, path, "holds damaged PEM"))?;
     if ders.is_empty() {
@@ -54,7 +76,7 @@ fn of_file(variable: &str, path: &Path) -> Result<Ders> {
 
 /// `SSL_CERT_DIR` is a list like PATH. Files without certificates and links to nowhere
 /// are passed over: such folders hold notes and links.
-fn of_folders(variable: &str, folders: &OsStr) -> Result<Ders> {
+fn of_folders(variable: &'static str, folders: &OsStr) -> Result<Ders, Fault> {
     let mut ders = Ders::new();
     for folder in env::split_paths(folders) {
         let entries = fs::read_dir(&folder).map_err(|e| unreadable(variable, &folder, &e))?;
@@ -85,7 +107,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// does not start as DER does (0x30): rustls would drop it later without a word.
 /// None if the PEM is damaged.
 fn certificates(pem: &[u8]) -> Option<Ders> {
-    let items: Vec<PemItem> = parse_pem(pem).collect::<std::result::Result<_, _>>().ok()?;
+    let items: Vec<PemItem> = parse_pem(pem).collect::<Result<_, _>>().ok()?;
     let ders = items.into_iter().filter_map(|item| match item {
         PemItem::Certificate(certificate) => Some(certificate.der().to_vec()),
         _ => None,
@@ -93,14 +115,23 @@ fn certificates(pem: &[u8]) -> Option<Ders> {
     Some(ders.filter(|der| der.first() == Some(&0x30)).collect())
 }
 
-fn unreadable(variable: &str, path: &Path, error: &io::Error) -> Error {
-    Error::failed(format!("cannot read {} named by {variable}: {error}", path.display()))
-        .or_try(format!("unset {variable}"))
+fn unreadable(variable: &'static str, path: &Path, error: &io::Error) -> Fault {
+    Fault { variable, path: path.to_owned(), is_unreadable: true, how: text::cause(error) }
 }
 
-fn broken(variable: &str, path: &Path, how: &str) -> Error {
-    Error::failed(format!("{} named by {variable} {how}", path.display()))
-        .or_try(format!("unset {variable}"))
+fn broken(variable: &'static str, path: &Path, how: &str) -> Fault {
+    Fault { variable, path: path.to_owned(), is_unreadable: false, how: how.to_owned() }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Error {
+        let (path, Fault { variable, how, .. }) = (fault.path.display(), &fault);
+        let what = match fault.is_unreadable {
+            true => format!("cannot read {path} named by {variable}: {how}"),
+            false => format!("{path} named by {variable} {how}"),
+        };
+        Error::failed(what).or_try(format!("unset {variable}"))
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +174,7 @@ mod tests {
     }
 
     /// How many roots there are, None for ureq's own.
-    fn count(variables: &[(&str, &str)]) -> Result<Option<usize>> {
+    fn count(variables: &[(&str, &str)]) -> error::Result<Option<usize>> {
         let lookup = |name: &str| {
             variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
         };

@@ -32,6 +32,9 @@ pub struct Reply {
     pub status: u16,
     pub content_type: String,
     pub retry_after_s: Option<u64>,
+    /// The server's clock as it answered: `Date`, plus the `Age` that a cache between adds
+    /// (RFC 9111, 5.1).
+    pub date: Option<Timestamp>,
     /// The `Set-Cookie` headers.
     pub set_cookies: Vec<Secret>,
     pub body: Secret,
@@ -211,6 +214,7 @@ fn reply(response: Response<ureq::Body>) -> std::result::Result<Reply, ureq::Err
         status: parts.status.as_u16(),
         content_type: media_type.unwrap_or_default().trim().to_ascii_lowercase(),
         retry_after_s: retry_after_s(&parts.headers),
+        date: date(&parts.headers),
         set_cookies: cookies.map(Secret::new).collect(),
         body: Secret::new(String::from_utf8_lossy(&bytes)),
         too_long,
@@ -228,6 +232,12 @@ fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
     let date = Timestamp::parse_http(text(header::DATE)?)?;
     let distance_s = Timestamp::parse_http(wait)?.since(date);
     Some(u64::try_from(distance_s).unwrap_or(0))
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let age_s = text(header::AGE).and_then(|age| age.parse::<u32>().ok()).unwrap_or(0);
+    Timestamp::parse_http(text(header::DATE)?).map(|date| date.plus(i64::from(age_s)))
 }
 
 #[cfg(test)]
@@ -262,5 +272,17 @@ mod tests {
             assert_eq!(retry_after_s(&headers), seconds, "{wait}");
         }
         assert_eq!(retry_after_s(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_date_out_of_a_cache_has_an_age() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(date(&headers), None);
+        headers.insert(header::DATE, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+        assert_eq!(date(&headers), Some(Timestamp(784_111_777)));
+        for (age, seconds) in [("60", 60), ("-1", 0), ("soon", 0)] {
+            headers.insert(header::AGE, age.parse().unwrap());
+            assert_eq!(date(&headers), Some(Timestamp(784_111_777 + seconds)), "{age}");
+        }
     }
 }

@@ -87,7 +87,7 @@ impl Attempt<'_> {
             (fault, None)
         };
         Error::Failed {
-            what: format!("cannot trust {host}: {}", harmless(cause, 300)),
+            what: format!("{UNTRUSTED}{host}: {}", harmless(cause, 300)),
             next: next.map(str::to_owned),
         }
     }
@@ -132,6 +132,13 @@ pub fn is_nobody_there(error: &ureq::Error) -> bool {
         _ => false,
     }
 }
+
+/// Whether a failed request met a certificate that cannot be trusted.
+pub fn is_about_trust(error: &Error) -> bool {
+    matches!(error, Error::Failed { what, .. } if what.starts_with(UNTRUSTED))
+}
+
+const UNTRUSTED: &str = "cannot trust ";
 
 const SET_CA_FILE: &str = "set KEYFOB_CA_FILE to your organisation's CA file";
 

@@ -32,25 +32,35 @@ impl Listener {
     /// Listens for a redirect to `host`: on 127.0.0.1 and ::1 when it is `localhost`, on the
     /// address itself otherwise. Port 0 takes a free one.
     pub fn bind(host: &str, port: u16) -> io::Result<Listener> {
-        let addresses = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(address) => vec![address],
-            Err(_) => vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
-        };
-        let first = TcpListener::bind(SocketAddr::new(addresses[0], port))?;
-        let port = first.local_addr()?.port();
-        let mut sockets = vec![first];
-        for address in &addresses[1..] {
-            match TcpListener::bind(SocketAddr::new(*address, port)) {
-                Ok(socket) => sockets.push(socket),
-                // Another program would get the code of a browser that tries this address first.
-                Err(e) if e.kind() == ErrorKind::AddrInUse => return Err(e),
-                // A machine without IPv6.
-                Err(_) => {}
-            }
-        }
+        let (sockets, port) = sockets(host, port)?;
         let servers = sockets.into_iter().map(serve).collect::<io::Result<_>>()?;
         Ok(Listener { servers, port })
     }
+}
+
+/// Whether a login could listen there now; the port, which is a free one for 0.
+pub fn try_port(host: &str, port: u16) -> io::Result<u16> {
+    sockets(host, port).map(|(_, port)| port)
+}
+
+fn sockets(host: &str, port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
+    let addresses = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => vec![address],
+        Err(_) => vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
+    };
+    let first = TcpListener::bind(SocketAddr::new(addresses[0], port))?;
+    let port = first.local_addr()?.port();
+    let mut sockets = vec![first];
+    for address in &addresses[1..] {
+        match TcpListener::bind(SocketAddr::new(*address, port)) {
+            Ok(socket) => sockets.push(socket),
+            // Another program would get the code of a browser that tries this address first.
+            Err(e) if e.kind() == ErrorKind::AddrInUse => return Err(e),
+            // A machine without IPv6.
+            Err(_) => {}
+        }
+    }
+    Ok((sockets, port))
 }
 
 fn serve(socket: TcpListener) -> io::Result<Arc<Server>> {

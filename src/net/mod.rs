@@ -1,9 +1,10 @@
 //! The only files that touch a socket, or ask another program. Nothing here knows OAuth: requests come
 //! in as values, and what counts as a callback is a question to the caller.
 
-mod ca;
+pub mod ca;
 pub mod client;
-mod failure;
+pub mod failure;
 pub mod loopback;
 pub mod page;
+pub mod probe;
 mod proxy;

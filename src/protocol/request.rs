@@ -20,6 +20,11 @@ pub fn get(url: &str, bearer: Option<&Secret>) -> Result<Request<Secret>> {
     bare(Method::GET, url, bearer, None, Secret::new(""))
 }
 
+/// A HEAD: only to see who answers, and when.
+pub fn head(url: &str) -> Result<Request<Secret>> {
+    bare(Method::HEAD, url, None, None, Secret::new(""))
+}
+
 /// A GET with the value of a Cookie header.
 pub fn get_with_cookies(url: &str, cookies: &Secret) -> Result<Request<Secret>> {
     let mut request = get(url, None)?;

@@ -57,6 +57,16 @@ impl Providers {
         }
     }
 
+    /// An error for each row that cannot be read.
+    pub fn unreadable(&self) -> Result<Vec<Error>> {
+        Ok(self.table()?.wrong.iter().map(|(id, row)| wrong_row(id, row)).collect())
+    }
+
+    /// A provider of config.json, and a key of it that means nothing.
+    pub fn unknown_keys(&self) -> Result<&[(String, String)]> {
+        Ok(&self.table()?.unknown_keys)
+    }
+
     /// By id, else by alias. A row that cannot be read is an error for its own provider alone.
     pub fn find(&self, name: &str) -> Result<Option<&Provider>> {
         let table = self.table()?;
@@ -94,6 +104,8 @@ pub fn is_built_in(name: &str) -> bool {
 struct Table {
     rows: Vec<(Provider, Origin)>,
     wrong: Vec<(String, Value)>,
+    /// A provider, and a key of it.
+    unknown_keys: Vec<(String, String)>,
 }
 
 impl Table {
@@ -106,30 +118,32 @@ impl Table {
 }
 
 fn assemble(mut overlay: Map<String, Value>, warn: fn(&str)) -> Result<Table> {
-    let mut table = Table { rows: Vec::new(), wrong: Vec::new() };
+    let mut table = Table { rows: Vec::new(), wrong: Vec::new(), unknown_keys: Vec::new() };
     for mut row in built_in()? {
         let id = row["id"].as_str().unwrap_or_default().to_owned();
         if let Some(changes) = overlay.remove(&id) {
-            warn_of_unknown_keys(&id, &changes, warn);
+            table.unknown_keys.extend(unknown_keys(&id, &changes));
             merge(&mut row, changes);
         }
         table.add(id, row, Origin::BuiltIn);
     }
     for (id, row) in overlay {
-        warn_of_unknown_keys(&id, &row, warn);
+        table.unknown_keys.extend(unknown_keys(&id, &row));
         table.add(id, row, Origin::Config);
+    }
+    for (id, key) in &table.unknown_keys {
+        warn(&format!("config.json: providers.{id} has an unknown key {key}"));
     }
     table.rows.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
     Ok(table)
 }
 
-fn warn_of_unknown_keys(id: &str, row: &Value, warn: fn(&str)) {
+fn unknown_keys(id: &str, row: &Value) -> Vec<(String, String)> {
     let known = keys::of::<Provider>();
     let given = row.as_object().into_iter().flat_map(Map::keys);
     // `provider list --json` adds `origin`, and its output may be pasted back.
-    for key in given.filter(|key| !known.contains(&key.as_str()) && *key != "origin") {
-        warn(&format!("config.json: providers.{id} has an unknown key {key}"));
-    }
+    let unknown = given.filter(|key| !known.contains(&key.as_str()) && *key != "origin");
+    unknown.map(|key| (id.to_owned(), key.clone())).collect()
 }
 
 /// Objects merge key by key, at any depth; everything else is replaced.
@@ -161,7 +175,7 @@ mod tests {
         assert!(table.wrong.is_empty(), "every row can be read");
         let rows = table.rows;
         for row in built_in().unwrap() {
-            warn_of_unknown_keys("built-in", &row, |text| panic!("{text}"));
+            assert_eq!(unknown_keys("built-in", &row), []);
         }
         let ids: Vec<_> = rows.iter().map(|(row, _)| row.id.clone()).collect();
         let file_order: Vec<_> =

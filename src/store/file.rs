@@ -261,7 +261,8 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 /// it); what carries it may be swept.
 pub const TEMP_MARK: char = '~';
 
-fn temp_name(path: &Path) -> Result<PathBuf> {
+/// A name beside `path` that nobody else takes.
+pub fn temp_name(path: &Path) -> Result<PathBuf> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|e| Error::store(path, "write", e))?;
     let suffix: String = random.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -6,6 +6,7 @@ mod account_file;
 mod audit;
 pub mod config_file;
 mod file;
+mod inspect;
 mod lock;
 mod mount;
 mod pending_file;
@@ -24,6 +25,7 @@ use crate::time::Timestamp;
 pub use audit::Event;
 pub use config_file::Config;
 pub use file::{Reservation, read_foreign};
+pub use inspect::{Home, Trouble};
 pub use lock::AccountLock;
 pub use pending_file::Claimed;
 

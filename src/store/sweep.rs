@@ -44,7 +44,7 @@ fn sweep_folder(folder: &Path) {
     }
 }
 
-fn is_old(path: &Path) -> bool {
+pub fn is_old(path: &Path) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
     modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > TEMP_AGE))
 }

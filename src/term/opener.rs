@@ -14,6 +14,10 @@ const CONTAINER_VARIABLES: [&str; 4] =
     ["CODESPACES", "GITPOD_WORKSPACE_ID", "REMOTE_CONTAINERS", "container"];
 const CONTAINER_FILES: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 
+/// Two of the reasons of `find`: all others are as they should be on such a machine.
+pub const NONE_INSTALLED: &str = "no program that opens a browser is installed";
+pub const NONE_OF_BROWSER: &str = "BROWSER names no program that can be used";
+
 /// A program and the arguments before the URL.
 #[derive(Debug)]
 pub struct Opener {
@@ -47,7 +51,7 @@ pub fn find() -> Result<Opener, String> {
         return Err("there is no display".to_owned());
     }
     let found = candidates().iter().find_map(|words| from_words(words));
-    found.ok_or_else(|| "no program that opens a browser is installed".to_owned())
+    found.ok_or_else(|| NONE_INSTALLED.to_owned())
 }
 
 fn candidates() -> &'static [&'static [&'static str]] {
@@ -74,7 +78,7 @@ fn from_browser_variable(choice: &str) -> Result<Opener, String> {
             return Ok(opener);
         }
     }
-    Err("BROWSER names no program that can be used".to_owned())
+    Err(NONE_OF_BROWSER.to_owned())
 }
 
 fn from_words(words: &[&str]) -> Option<Opener> {
@@ -83,7 +87,8 @@ fn from_words(words: &[&str]) -> Option<Opener> {
     Some(Opener { program, arguments: arguments.iter().map(|&word| word.to_owned()).collect() })
 }
 
-fn locate(program: &str) -> Option<PathBuf> {
+/// The program, if it is a path to a file or lies in one of the folders of PATH.
+pub fn locate(program: &str) -> Option<PathBuf> {
     if program.contains(std::path::MAIN_SEPARATOR) {
         return Some(PathBuf::from(program)).filter(|path| path.is_file());
     }
@@ -95,6 +100,11 @@ fn locate(program: &str) -> Option<PathBuf> {
 }
 
 impl Opener {
+    /// The program's path.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Starts the program with the URL as one argument; its output goes nowhere, and keyfob's
     /// secrets are not in its environment. Err: it could not be started.
     pub fn open(&self, url: &str) -> Result<(), String> {

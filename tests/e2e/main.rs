@@ -9,6 +9,7 @@ mod config;
 mod contract;
 mod cursor;
 mod device;
+mod doctor;
 mod exec;
 mod key;
 mod leaks;

@@ -1,7 +1,7 @@
 //! The way to the server: whom to trust, which proxy to take, how long to wait, what is sent.
 
 mod answers;
-mod fake_proxy;
+pub mod fake_proxy;
 mod proxied;
 mod sent;
 mod trust;

@@ -3,5 +3,5 @@
 mod crowd;
 mod kills;
 mod locks;
-mod shim;
+pub mod shim;
 mod steps;

@@ -75,6 +75,7 @@ fn usage_errors() {
         "token mine extra",
         "use",
         "use mine",
+        "doctor extra",
         "version extra",
     ] {
         println!("{words}");
@@ -91,6 +92,7 @@ fn usage_errors() {
 fn an_unknown_flag_or_a_bad_value_is_exit_2_everywhere() {
     let desk = Desk::ready();
     for command in [
+        "doctor",
         "exec mine --json",
         "login mine",
         "logout mine",

@@ -5,7 +5,8 @@ use crate::support::command::Output;
 use crate::support::sandbox::Sandbox;
 
 /// Every command of CLI.md that is built, and the flags it has to have.
-const COMMANDS: [(&str, &str); 14] = [
+const COMMANDS: [(&str, &str); 15] = [
+    ("doctor", "--offline --json --timeout"),
     ("exec", "--json --timeout"),
     (
         "login",

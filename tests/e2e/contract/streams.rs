@@ -127,6 +127,7 @@ fn no_escape_sequences_without_a_terminal() {
     desk.sit_down(ME, 3600);
     for words in [
         "--help",
+        "doctor",
         "status",
         "status --check",
         "provider list",

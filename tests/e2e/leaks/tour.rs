@@ -40,7 +40,14 @@ fn every_command_at_full_volume() {
     watch.run(again).code(6);
     let id = watch.cmd("pending list --json").json()["pending"][0]["login_id"].clone();
     watch.cmd(&format!("pending cancel {}", id.as_str().unwrap_or_default())).ok();
-    for words in ["status", "status --json", "status --check", "status mine --check --json"] {
+    for words in [
+        "status",
+        "status --json",
+        "status --check",
+        "status mine --check --json",
+        "doctor",
+        "doctor --json",
+    ] {
         watch.cmd(words).ok();
     }
     watch.token("token mine").ok();

@@ -114,7 +114,11 @@ pub fn now_s() -> u64 {
 
 /// Now, as a Date header has it.
 pub fn http_date() -> String {
-    let now = now_s();
+    http_date_at(now_s())
+}
+
+/// Unix seconds, as a Date header has them.
+pub fn http_date_at(now: u64) -> String {
     let (year, month, day) = civil(now / 86_400);
     let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][(now / 86_400 % 7) as usize];
     let names =
