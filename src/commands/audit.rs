@@ -15,8 +15,8 @@ use crate::time::Timestamp;
     name = "audit",
     help_triggers("-h", "--help"),
     example = "keyfob audit --since 2h\nkeyfob audit --since 2026-11-22T00:00:00Z --json",
-    note = "The trail is audit.jsonl, one line an event, without secrets. Past 8 MB it is put\n\
-            aside as audit.jsonl.1."
+    note = "The trail is audit.jsonl, one line an event, without secrets. Past 8 MB it is\n\
+            put aside as audit.jsonl.1."
 )]
 pub struct Audit {
     /// only what happened since: a time, or 30m, 2h, 7d ago
@@ -34,7 +34,8 @@ pub fn run(args: &Audit) -> Result<()> {
     let (mut events, unreadable) = app.store.audit_trail()?;
     events.retain(|event| since.is_none_or(|since| event.at >= since));
     if unreadable > 0 {
-        term::warn(&format!("{unreadable} lines of the trail cannot be read"));
+        let lines = if unreadable == 1 { "line" } else { "lines" };
+        term::warn(&format!("{unreadable} {lines} of the trail cannot be read"));
     }
     if args.json {
         let events: Vec<Value> = events.iter().map(|event| json!(event)).collect();

@@ -57,6 +57,7 @@ impl Store {
         #[cfg(unix)]
         options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         let mut trail = options.open(self.audit_path())?;
+        file::keep_owner(&trail, &self.home)?;
         trail.write_all(&line)?;
         if trail.metadata()?.len() > LIMIT_BYTES {
             self.rotate()?;
