@@ -16,3 +16,4 @@ pub mod rsa_key;
 pub mod running;
 pub mod sandbox;
 pub mod tls;
+pub mod tool;
