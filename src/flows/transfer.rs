@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::flows::caller;
 use crate::flows::keep::SignedIn;
 use crate::store::{Found, Store};
+use crate::text;
 use crate::time::Timestamp;
 
 const LOCK_LIMIT: Duration = Duration::from_secs(40);
@@ -76,6 +77,11 @@ pub fn import(
     }
     if let Some(name) = name {
         account.id = AccountId { provider: account.id.provider, account: name };
+    }
+    // Whoever wrote the file: as from a provider.
+    let who = &mut account.identity;
+    for text in [&mut who.email, &mut who.subject, &mut who.organization].into_iter().flatten() {
+        *text = text::harmless(text, 200);
     }
     let now = Timestamp::now();
     let mut warnings = Vec::new();
