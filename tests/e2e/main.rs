@@ -2,6 +2,7 @@
 //! once.
 
 mod accounts;
+mod audit;
 mod azure;
 mod bearer;
 mod codemie;
@@ -25,4 +26,5 @@ mod setup;
 mod store;
 mod support;
 mod token;
+mod transfer;
 mod vertex;
