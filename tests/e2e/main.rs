@@ -6,6 +6,7 @@ mod audit;
 mod azure;
 mod bearer;
 mod codemie;
+mod completions;
 mod config;
 mod contract;
 mod cursor;

@@ -41,7 +41,7 @@ const BASH: &str = r#"_keyfob() {
     COMPREPLY=($(keyfob completions words -- "${words[@]:1}" 2>/dev/null))
     # bash has cut the word at : = and @; what stands before the cut stays on the line.
     local cut=${COMP_WORDS[COMP_CWORD]}
-    [[ $cut == [=:@] ]] && cut=
+    [[ $cut == [=:] ]] && cut=
     local before=${current%"$cut"}
     COMPREPLY=("${COMPREPLY[@]#"$before"}")
     [[ ${COMPREPLY[0]-} == */ ]] && compopt -o nospace
