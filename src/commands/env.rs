@@ -140,7 +140,7 @@ impl App {
     pub fn variables(&self, account: &AccountRef) -> Result<Vec<Variable>> {
         let found = self.hand_out(&Asked::of(account))?;
         if let Some(name) = found.variable {
-            return Ok(vec![Variable { name, value: found.account.secret().clone() }]);
+            return Ok(vec![Variable { name, value: found.account.credential.secret().clone() }]);
         }
         let row = found.row(self)?;
         Ok(environment::variables(&found.account, &row))

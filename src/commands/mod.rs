@@ -2,6 +2,7 @@
 //! the JSON shape, and `run`.
 
 mod account;
+mod elsewhere;
 mod env;
 mod exec;
 mod git_credential;
@@ -12,6 +13,7 @@ mod models;
 mod pending;
 mod provider;
 mod refresh;
+mod source;
 mod status;
 mod token;
 mod use_account;
@@ -79,6 +81,7 @@ enum Command {
     Pending(pending::Pending),
     Provider(provider::ProviderArgs),
     Refresh(refresh::Refresh),
+    Source(source::Source),
     Status(status::Status),
     Token(token::Token),
     Use(use_account::Use),
@@ -267,6 +270,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Pending(args)) => pending::run(args),
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Refresh(args)) => refresh::run(&args),
+        Some(Command::Source(args)) => source::run(args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Use(args)) => use_account::run(&args),

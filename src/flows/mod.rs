@@ -20,4 +20,5 @@ pub mod redirect;
 pub mod renew;
 pub mod service_account;
 pub mod session;
+pub mod source;
 pub mod tool;

@@ -18,4 +18,5 @@ pub mod pkce;
 pub mod request;
 pub mod revoke;
 pub mod session;
+pub mod source;
 pub mod token;

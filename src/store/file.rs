@@ -17,15 +17,20 @@ const LIMIT_BYTES: u64 = 4 * 1024 * 1024;
 /// The whole content, or None when nothing is there. A symlink, a special file, or one that
 /// others may read or write is an error that names the cure.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    read_checked(path, check_mode)
+    read_checked(path, LIMIT_BYTES, check_mode)
 }
 
 /// The same of a file of another tool, whose mode is its own affair.
 pub fn read_foreign(path: &Path) -> Result<Option<Vec<u8>>> {
-    read_checked(path, |_, _| Ok(()))
+    read_checked(path, LIMIT_BYTES, |_, _| Ok(()))
 }
 
-fn read_checked(path: &Path, check: fn(&Path, &Metadata) -> Result<()>) -> Result<Option<Vec<u8>>> {
+/// `check` judges the open file, before anything is read from it.
+pub fn read_checked(
+    path: &Path,
+    limit_bytes: u64,
+    check: impl Fn(&Path, &Metadata) -> Result<()>,
+) -> Result<Option<Vec<u8>>> {
     let mut options = OpenOptions::new();
     options.read(true);
     // A pipe in place of the file must not make us wait for a writer.
@@ -42,12 +47,12 @@ fn read_checked(path: &Path, check: fn(&Path, &Metadata) -> Result<()>) -> Resul
         return Err(Error::store(path, "use", "it is not a regular file"));
     }
     check(path, &metadata)?;
-    let size = usize::try_from(metadata.len().min(LIMIT_BYTES)).unwrap_or(0);
+    let size = usize::try_from(metadata.len().min(limit_bytes)).unwrap_or(0);
     let mut bytes = Vec::with_capacity(size + 1);
-    let limited = file.take(LIMIT_BYTES + 1).read_to_end(&mut bytes);
+    let limited = file.take(limit_bytes + 1).read_to_end(&mut bytes);
     limited.map_err(|e| io_error(path, "read", &e))?;
-    if bytes.len() as u64 > LIMIT_BYTES {
-        return Err(Error::store(path, "read", "it is larger than any file keyfob writes"));
+    if bytes.len() as u64 > limit_bytes {
+        return Err(Error::store(path, "read", "it is larger than any file of credentials"));
     }
     Ok(Some(bytes))
 }
