@@ -140,13 +140,21 @@ impl App {
     fn nobody_but(&self, sources: &[Source], row: &Provider, asked: &Asked) -> Error {
         let error = nobody(asked.account);
         let places = source::places(sources, &self.store).unwrap_or_default();
-        let Some(place) = places.iter().find(|place| is_offered(place, &row.id)) else {
-            return error;
-        };
-        let Source { id, title, .. } = place.source;
-        let why =
-            format!("nobody is signed in; {title} has a file here, which keyfob does not read");
-        Error::SignIn { account: row.id.clone(), why, next: format!("keyfob source trust {id}") }
+        if let Some(place) = places.iter().find(|place| is_offered(place, &row.id)) {
+            let Source { id, title, .. } = place.source;
+            let why = format!("nobody is signed in; {title} has a file here, not trusted yet");
+            let next = format!("keyfob source trust {id}");
+            return Error::SignIn { account: row.id.clone(), why, next };
+        }
+        let refused = places.iter().filter(|place| place.source.may_hold(&row.id));
+        for place in refused {
+            if let State::Refused(why) = &place.state {
+                let why = format!("nobody is signed in; {} is not used: {why}", place.name());
+                let Error::SignIn { account, next, .. } = error else { return error };
+                return Error::SignIn { account, why, next };
+            }
+        }
+        error
     }
 }
 

@@ -15,6 +15,7 @@ mod pending;
 mod provider;
 mod race;
 mod rows;
+mod source;
 mod store;
 mod support;
 mod token;

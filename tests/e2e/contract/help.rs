@@ -5,7 +5,7 @@ use crate::support::command::Output;
 use crate::support::sandbox::Sandbox;
 
 /// Every command of CLI.md that is built, and the flags it has to have.
-const COMMANDS: [(&str, &str); 14] = [
+const COMMANDS: [(&str, &str); 18] = [
     ("exec", "--json --timeout"),
     (
         "login",
@@ -28,6 +28,10 @@ const COMMANDS: [(&str, &str); 14] = [
     ("provider list", "--json"),
     ("provider show", "--json"),
     ("refresh", "--all --json --timeout"),
+    ("source", "list trust forget"),
+    ("source forget", "--all"),
+    ("source list", "--json"),
+    ("source trust", "--yes --no-input"),
     ("status", "--check --json --timeout"),
     ("token", "--min-ttl --json --timeout"),
     ("version", "--json"),

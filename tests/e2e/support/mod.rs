@@ -7,6 +7,7 @@
 
 pub mod browser;
 pub mod command;
+pub mod github;
 pub mod idp;
 pub mod running;
 pub mod sandbox;
