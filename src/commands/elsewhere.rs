@@ -25,7 +25,7 @@ impl App {
         if takes_keys && let Some(found) = environment::key(row)? {
             return self.of_variable(found, asked);
         }
-        let sources = table()?;
+        let sources: Vec<_> = table()?.into_iter().filter(|s| s.may_hold(&row.id)).collect();
         let mut passed_over = Vec::new();
         let mut found = self.of_sources(&sources, row, asked, &mut passed_over)?;
         if found.is_none() && !takes_keys {
@@ -56,20 +56,23 @@ impl App {
         asked: &Asked,
         passed_over: &mut Vec<Error>,
     ) -> Result<Option<HandOut>> {
+        if sources.is_empty() {
+            return Ok(None);
+        }
         let places = source::places(sources, &self.store)?;
-        for source in sources.iter().filter(|source| source.may_hold(&row.id)) {
-            let variable = match source.variables_first {
-                // Looked at before the store.
+        for source in sources {
+            // Those that go first were looked at before the store.
+            let variable = std::iter::once_with(|| match source.variables_first {
                 true => Ok(None),
-                false => source::of_variables(source, row),
-            };
-            let mut candidates = vec![variable.map(|found| found.map(|(name, a)| (Some(name), a)))];
-            let is_ours = |place: &&Place| place.source.id == source.id;
-            let trusted = places.iter().filter(|place| place.state == State::Trusted);
-            for place in trusted.filter(is_ours) {
-                let account = place.account(row, asked.need);
-                candidates.push(account.map(|found| found.map(|account| (None, account))));
-            }
+                false => source::of_variables(source, row)
+                    .map(|found| found.map(|(name, account)| (Some(name), account))),
+            });
+            let is_ours =
+                |place: &&Place| place.source.id == source.id && place.state == State::Trusted;
+            let files = places.iter().filter(is_ours).map(|place| {
+                place.account(row, asked.need).map(|found| found.map(|account| (None, account)))
+            });
+            let candidates = variable.chain(files);
             for candidate in candidates {
                 let usable = candidate.and_then(|found| {
                     found.map(|found| self.finished(found, row, asked)).transpose()
@@ -146,8 +149,7 @@ impl App {
             let next = format!("keyfob source trust {id}");
             return Error::SignIn { account: row.id.clone(), why, next };
         }
-        let refused = places.iter().filter(|place| place.source.may_hold(&row.id));
-        for place in refused {
+        for place in &places {
             if let State::Refused(why) = &place.state {
                 let why = format!("nobody is signed in; {} is not used: {why}", place.name());
                 let Error::SignIn { account, next, .. } = error else { return error };
