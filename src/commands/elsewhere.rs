@@ -1,7 +1,7 @@
 //! What a command works with when the store has no account: variables, and the sign-ins of other
 //! tools, in the order of the search.
 
-use crate::account::Account;
+use crate::account::{Account, AccountRef};
 use crate::commands::hand_out::{Asked, HandOut};
 use crate::commands::{App, nobody};
 use crate::credential::Credential;
@@ -93,11 +93,14 @@ impl App {
     pub fn before_the_store(&self, id: &str, asked: &Asked) -> Result<Option<HandOut>> {
         for source in table()?.iter().filter(|s| s.variables_first && s.may_hold(id)) {
             let row = self.providers.get(id)?;
-            match source::of_variables(source, row) {
-                Ok(Some((name, account))) => {
-                    return self.finished((Some(name), account), row, asked).map(Some);
-                }
+            let found = source::of_variables(source, row).and_then(|found| {
+                let found = found.map(|(name, account)| (Some(name), account));
+                found.map(|found| self.finished(found, row, asked)).transpose()
+            });
+            match found {
+                Ok(Some(found)) => return Ok(Some(found)),
                 Ok(None) => {}
+                Err(error @ Error::Temporary { .. }) => return Err(error),
                 Err(error) => term::warn(&format!("passed over: {error}")),
             }
         }
@@ -137,6 +140,21 @@ impl App {
         }
         self.check_base(asked, &found)?;
         Ok(found)
+    }
+
+    /// For a command that changes an account: what is borrowed is not ours to change.
+    pub fn nobody_of_our_own(&self, typed: &AccountRef) -> Error {
+        let error = nobody(typed);
+        let row = self.providers.get(&typed.provider).ok();
+        let (Some(row), Ok(sources)) = (row, table()) else { return error };
+        let places = source::places(&sources, &self.store).unwrap_or_default();
+        let is_used =
+            |place: &&Place| place.state == State::Trusted && place.source.may_hold(&row.id);
+        let Some(place) = places.iter().find(is_used) else { return error };
+        let (tool, path) = (&place.source.title, place.name());
+        let why = format!("keyfob has no account of its own, and {path} is {tool}'s to change");
+        let next = place.source.run.clone().unwrap_or(typed.login_command());
+        Error::SignIn { account: typed.to_string(), why, next }
     }
 
     /// Nobody is signed in; but a tool may be, which has not been asked about yet.

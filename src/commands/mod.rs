@@ -157,7 +157,7 @@ impl App {
 
     /// Like `account`; nobody signed in is an error that says how to.
     pub fn signed_in_account(&self, typed: &AccountRef) -> Result<AccountId> {
-        self.account(typed)?.ok_or_else(|| nobody(typed))
+        self.account(typed)?.ok_or_else(|| self.nobody_of_our_own(typed))
     }
 }
 

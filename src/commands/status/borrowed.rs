@@ -5,7 +5,9 @@ use crate::account::{Account, Identity};
 use crate::commands::App;
 use crate::commands::source::{Listed, listed};
 use crate::commands::status::{Row, State, Status};
+use crate::credential::Credential;
 use crate::error::{Error, Result};
+use crate::flows::check;
 use crate::flows::source::{self, Place, What};
 use crate::provider::Provider;
 use crate::source::{Source, table};
@@ -35,7 +37,7 @@ pub fn find(args: &Status, app: &App) -> Result<(Vec<Row>, Vec<Listed>)> {
     // A program that nobody asked for is nobody's business here.
     places.retain(|place| place.what != What::Command || place.state == source::State::Trusted);
     for place in places.iter().filter(|place| place.state == source::State::Trusted) {
-        rows.extend(of_place(place, &is_wanted, app)?);
+        rows.extend(of_place(place, &is_wanted, args.check, app)?);
     }
     let mut listed = listed(&places, app)?;
     if wanted.is_some() {
@@ -67,7 +69,12 @@ fn of_variables(
     Ok(rows)
 }
 
-fn of_place(place: &Place, is_wanted: &dyn Fn(&str) -> bool, app: &App) -> Result<Vec<Row>> {
+fn of_place(
+    place: &Place,
+    is_wanted: &dyn Fn(&str) -> bool,
+    should_check: bool,
+    app: &App,
+) -> Result<Vec<Row>> {
     // What cannot be read is told in the list of sources.
     let held = place.held().unwrap_or_default();
     let mut rows = Vec::new();
@@ -75,11 +82,30 @@ fn of_place(place: &Place, is_wanted: &dyn Fn(&str) -> bool, app: &App) -> Resul
         let Ok(row) = app.providers.get(&held.provider) else { continue };
         let from = format!("file:{}", place.name());
         rows.push(match source::account_of(held, place.source, &place.name(), row) {
-            Ok(account) => row_of(&account, from, place.source, row),
+            Ok(account) => {
+                let mut row = row_of(&account, from, place.source, row);
+                if should_check && is_turned_away(&account, app) {
+                    (row.is_dead, row.state) = (true, State::Refused);
+                }
+                row
+            }
             Err(error) => unusable(&error, from, row),
         });
     }
     Ok(rows)
+}
+
+/// Asked of the provider. Only of a key: a token of another tool may be limited to that tool's calls,
+/// so that a no to ours proves nothing.
+fn is_turned_away(account: &Account, app: &App) -> bool {
+    if !matches!(account.credential, Credential::ApiKey(_)) {
+        return false;
+    }
+    let checked = check::check(account.clone(), &app.tools());
+    if let Some(warning) = &checked.warning {
+        term::warn(warning);
+    }
+    checked.is_dead
 }
 
 fn row_of(account: &Account, from: String, source: &Source, row: &Provider) -> Row {

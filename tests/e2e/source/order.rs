@@ -4,6 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::support::github::Github;
+
 use super::{CLAUDE, CODEX, Home, claude, codex, jwt, millis};
 
 const OPENCODE: &str = ".local/share/opencode/auth.json";
@@ -145,6 +147,41 @@ fn a_token_in_a_variable_needs_no_file() {
     let expired = jwt(-5, json!({}));
     let out = home.cmd("token claude").env("CLAUDE_CODE_OAUTH_TOKEN", &expired).run();
     out.code(4).stdout_is("").stderr_has("CLAUDE_CODE_OAUTH_TOKEN expired");
+}
+
+#[test]
+fn a_borrowed_key_is_shown_to_its_provider_on_demand() {
+    let home = Home::new();
+    let api = Github::start();
+    let base = json!({"api": {"base": api.url("/v1")}});
+    home.sandbox.write_config(&json!({"providers": {"groq": base, "mistral": base}}));
+    let file = json!({"groq": {"type": "api", "key": "gsk_dead_0123"}, "mistral": {"type": "api", "key": "mistral-0123"}});
+    home.put(OPENCODE, &file.to_string());
+    home.trust("opencode");
+    home.run("status groq").ok();
+    assert!(api.asked().is_empty());
+    let row = |words: &str| home.run(words).json()["accounts"][0]["state"].clone();
+    assert_eq!(row("status groq --check --json"), "refused");
+    assert_eq!(row("status mistral --check --json"), "valid");
+    assert_eq!(api.asked(), ["Bearer gsk_dead_0123", "Bearer mistral-0123"]);
+    home.run("status groq --check").code(4);
+    home.run("status --check").ok().stderr_lacks("gsk_dead");
+}
+
+#[test]
+fn what_is_borrowed_is_not_keyfobs_to_change() {
+    let home = Home::new();
+    let file = home.put(CLAUDE, &claude("sk-file", 3600));
+    home.run("refresh claude").code(4).stdout_is("").stderr_has("try: keyfob login claude");
+    home.trust("claude-code");
+    for words in ["refresh claude", "logout claude", "use claude/x"] {
+        let out = home.run(words);
+        out.check(out.status != Some(0), "a no").stdout_is("");
+    }
+    let out = home.run("refresh claude");
+    out.code(4).stderr_has("is Claude Code's to change").stderr_has("try: claude");
+    home.run("logout claude").code(4).stderr_has(&file.display().to_string());
+    home.run("token claude").ok().stdout_is("sk-file\n");
 }
 
 /// `--base-url` would send it to a place of the caller's choice.

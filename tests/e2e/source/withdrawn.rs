@@ -89,6 +89,21 @@ fn a_yes_to_another_owner_is_no_yes() {
     is_over(&home, "keyfob source trust claude-code", || ());
 }
 
+/// The path is the one that was read, wherever the tool's own name for it leads now.
+#[test]
+fn a_folder_that_leads_elsewhere_is_another_path() {
+    let home = trusting();
+    let folder = home.path(".claude");
+    fs::rename(&folder, home.path("moved")).unwrap();
+    home.put("other/.credentials.json", &claude("sk-ant-oat01-other", 3600));
+    symlink(home.path("other"), &folder).unwrap();
+    home.run("token claude").code(4).stdout_is("").stderr_has("keyfob source trust claude-code");
+    assert_eq!(home.row(&home.path("other/.credentials.json"))["state"], "ask");
+    fs::remove_file(&folder).unwrap();
+    fs::rename(home.path("moved"), &folder).unwrap();
+    home.run("token claude").ok().stdout_is("sk-ant-oat01-abc\n");
+}
+
 #[test]
 fn a_tool_that_replaces_its_file_keeps_it() {
     let home = trusting();

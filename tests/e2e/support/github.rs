@@ -1,4 +1,5 @@
-//! GitHub's endpoint that trades a GitHub token for a Copilot token. It keeps what it was sent.
+//! GitHub's endpoint that trades a GitHub token for a Copilot token, and at any other path a list of
+//! models. It keeps what it was sent.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -34,9 +35,12 @@ impl Github {
 
     /// The overlay of the row that sends the trade here.
     pub fn overlay(&self) -> Value {
-        let address = self.server.server_addr();
-        let url = format!("http://{address}/copilot_internal/v2/token");
+        let url = self.url("/copilot_internal/v2/token");
         json!({"providers": {"copilot": {"api_token": {"url": url}}}})
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.server_addr())
     }
 
     /// The Authorization headers so far.
@@ -59,7 +63,7 @@ fn answer(token: &str) -> (u16, Value) {
     let bought = format!("tid=bought-with-{}", token.trim_start_matches("token "));
     let endpoints = json!({"api": "https://api.individual.githubcopilot.com"});
     let body = json!({"token": bought, "expires_at": now_s() + 1500, "refresh_in": 1200,
-        "endpoints": endpoints});
+        "endpoints": endpoints, "data": [{"id": "model-1"}]});
     (200, body)
 }
 
