@@ -141,7 +141,8 @@ impl App {
     pub fn variables(&self, account: &AccountRef) -> Result<Vec<Variable>> {
         let found = self.hand_out(&Asked::of(account))?;
         let given = found.variable.clone();
-        let given = given.map(|name| Variable { name, value: found.account.secret().clone() });
+        let given =
+            given.map(|name| Variable { name, value: found.account.credential.secret().clone() });
         if given.is_some() && matches!(found.account.credential, Credential::ApiKey(_)) {
             return Ok(given.into_iter().collect());
         }

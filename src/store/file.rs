@@ -30,10 +30,11 @@ pub fn read_foreign(path: &Path) -> Result<Option<Vec<u8>>> {
     read_checked(path, LIMIT_BYTES, |_, _| Ok(()))
 }
 
-fn read_checked(
+/// `check` judges the open file, before anything is read from it.
+pub fn read_checked(
     path: &Path,
     limit_bytes: u64,
-    check: fn(&Path, &Metadata) -> Result<()>,
+    check: impl Fn(&Path, &Metadata) -> Result<()>,
 ) -> Result<Option<Vec<u8>>> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -56,7 +57,7 @@ fn read_checked(
     let limited = file.take(limit_bytes + 1).read_to_end(&mut bytes);
     limited.map_err(|e| io_error(path, "read", &e))?;
     if bytes.len() as u64 > limit_bytes {
-        return Err(Error::store(path, "read", "it is larger than any file keyfob writes"));
+        return Err(Error::store(path, "read", "it is larger than any file of credentials"));
     }
     Ok(Some(bytes))
 }

@@ -20,6 +20,7 @@ mod provider;
 mod race;
 mod rows;
 mod setup;
+mod source;
 mod store;
 mod support;
 mod token;
