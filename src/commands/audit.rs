@@ -15,8 +15,8 @@ use crate::time::Timestamp;
     name = "audit",
     help_triggers("-h", "--help"),
     example = "keyfob audit --since 2h\nkeyfob audit --since 2026-11-22T00:00:00Z --json",
-    note = "The trail is audit.jsonl, one line an event, without secrets. Past 8 MB it is put\n\
-            aside as audit.jsonl.1."
+    note = "The trail is audit.jsonl, one line an event, without secrets. Past 8 MB it is\n\
+            put aside as audit.jsonl.1."
 )]
 pub struct Audit {
     /// only what happened since: a time, or 30m, 2h, 7d ago

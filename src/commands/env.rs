@@ -143,7 +143,8 @@ impl App {
         let given = found.variable.clone();
         let given =
             given.map(|name| Variable { name, value: found.account.credential.secret().clone() });
-        if given.is_some() && matches!(found.account.credential, Credential::ApiKey(_)) {
+        // A JWT comes with its instance; every other variable says all there is to say.
+        if given.is_some() && !matches!(found.account.credential, Credential::Bearer(..)) {
             return Ok(given.into_iter().collect());
         }
         let row = found.row(self)?;

@@ -239,7 +239,7 @@ pub fn keep_owner(file: &File, folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn keep_owner(_: &File, _: &Path) -> io::Result<()> {
+pub fn keep_owner(_: &File, _: &Path) -> io::Result<()> {
     Ok(())
 }
 
