@@ -192,10 +192,10 @@ fn githubs_variables_go_first_as_the_vendor_has_it() {
     with(&[second]).ok().stdout_is("gho_second\n");
     with(&[]).ok().stdout_is("gho_own\n");
     let turned_away = desk.token("").env("GH_TOKEN", "gho_refused").run();
-    turned_away.ok().stdout_is("gho_own\n").stderr_has("passed over");
+    turned_away.ok().stdout_is("tid=bought-with-gho_own\n").stderr_has("passed over");
     desk.token("").env("GH_TOKEN", "gho_busy").run().code(3).stdout_is("");
     let named = desk.home.cmd("token copilot/octocat --base").env("GH_TOKEN", "gho_second").run();
-    named.ok().stdout_is("gho_own\n");
+    named.ok().stdout_is("tid=bought-with-gho_own\n");
 }
 
 #[test]
