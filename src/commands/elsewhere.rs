@@ -8,10 +8,11 @@ use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::fresh::Layer;
 use crate::flows::source::{Place, State, What};
-use crate::flows::{api_token, environment, source};
+use crate::flows::{api_token, caller, environment, source};
 use crate::provider::{Provider, Way};
 use crate::source::{FIRST_VARIABLES, Source, table};
 use crate::term;
+use crate::time::Timestamp;
 
 impl App {
     /// First usable wins. What was found and cannot be used is told, never passed over in silence.
@@ -78,7 +79,11 @@ impl App {
                     found.map(|found| self.finished(found, row, asked)).transpose()
                 });
                 match usable {
-                    Ok(Some(found)) => return Ok(Some(found)),
+                    Ok(Some(found)) => {
+                        let (id, now) = (&found.account.id, Timestamp::now());
+                        self.store.audit("hand_out", id, caller::name(), now);
+                        return Ok(Some(found));
+                    }
                     Ok(None) => {}
                     Err(error @ Error::Temporary { .. }) => return Err(error),
                     Err(error) => passed_over.push(error),

@@ -11,7 +11,7 @@ use crate::account::{Account, AccountId};
 use crate::credential::{Credential, Minted, Tokens};
 use crate::error::{Error, Result};
 use crate::flows::fresh::Need;
-use crate::flows::program;
+use crate::flows::{caller, program};
 use crate::protocol::source::{Broken, Given, Held};
 use crate::protocol::{identity, source as format};
 use crate::provider::Provider;
@@ -155,6 +155,8 @@ impl Place<'_> {
             since: Timestamp::now(),
         };
         store.change_trust(|trust| trust.add(consent))?;
+        let id = AccountId { provider: self.source.id.clone(), account: self.name() };
+        store.audit("trust", &id, caller::name(), Timestamp::now());
         self.state = State::Trusted;
         Ok(())
     }
