@@ -19,6 +19,7 @@ mod pending;
 mod provider;
 mod race;
 mod rows;
+mod scripts;
 mod setup;
 mod source;
 mod store;

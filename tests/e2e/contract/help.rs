@@ -50,7 +50,7 @@ fn commands(help: &str) -> Vec<String> {
 }
 
 /// Every command there is, and its help.
-fn all_help() -> Vec<(String, String)> {
+pub fn all_help() -> Vec<(String, String)> {
     let sandbox = Sandbox::new();
     let mut all = vec![(String::new(), run(&sandbox, "--help").ok().stdout.clone())];
     let mut at = 0;
