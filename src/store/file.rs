@@ -131,6 +131,15 @@ fn check_folder(_: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A file that is a mount of its own cannot be replaced, nor removed.
+pub fn check_mount(path: &Path) -> Result<()> {
+    if path.exists() && mount::is_mount_point(path) {
+        let cause = "it is mounted as a single file, which no write can replace";
+        return Err(Error::store(path, "use", format!("{cause}; mount its folder instead")));
+    }
+    Ok(())
+}
+
 /// Writes the whole file: a temp file beside it, fsync, rename, fsync of the folder.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Reservation::new(path, 0)?.write(bytes)
@@ -156,15 +165,7 @@ impl Reservation {
             Ok(seen) if !seen.is_file() => {
                 return Err(Error::store(path, "use", "it is not a regular file"));
             }
-            Ok(_) if mount::is_mount_point(path) => {
-                let cause = "it is mounted as a single file, which no write can replace";
-                return Err(Error::store(
-                    path,
-                    "use",
-                    format!("{cause}; mount its folder instead"),
-                ));
-            }
-            Ok(_) | Err(_) => {}
+            Ok(_) | Err(_) => check_mount(path)?,
         }
         let temp = temp_name(path)?;
         let file = create_private(&temp).map_err(|e| io_error(path, "write", &e))?;

@@ -124,6 +124,12 @@ impl Store {
         }
     }
 
+    /// Whether the account's file can be replaced and removed: found before anything is spent or
+    /// revoked.
+    pub fn check_replaceable(&self, id: &AccountId) -> Result<()> {
+        file::check_mount(&self.account_path(id))
+    }
+
     /// Space for the account's next content, taken before the request that spends its token.
     pub fn reserve_account(&self, id: &AccountId) -> Result<Reservation> {
         Reservation::new(&self.account_path(id), ACCOUNT_SPACE_BYTES)
