@@ -41,9 +41,9 @@ bench: all
 	$(CARGO) build --locked --example issuer
 	bash scripts/bench.sh
 
-# a login, refresh and logout against servers that are not ours
+# beside programs that are not ours: OAuth servers, Claude Code, Codex, git, kubectl
 interop:
-	$(CARGO) build --locked --bin keyfob
+	$(CARGO) build --locked --bin keyfob --example issuer
 	bash scripts/interop.sh
 
 # the dependency tree, what is in it twice, and the size of the binary

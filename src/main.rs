@@ -14,6 +14,7 @@ mod protocol;
 mod provider;
 mod qr;
 mod secret;
+mod source;
 mod store;
 mod term;
 mod text;

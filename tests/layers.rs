@@ -76,7 +76,7 @@ fn rank(folder: &str) -> usize {
     match folder {
         "endpoint" | "error" | "log" | "qr" | "secret" | "text" | "time" => 0,
         "credential" => 1,
-        "account" | "provider" => 2,
+        "account" | "provider" | "source" => 2,
         "pending" => 3,
         "net" | "protocol" | "store" | "term" => 4,
         "flows" => 5,

@@ -155,8 +155,10 @@ impl App {
     pub fn variables(&self, account: &AccountRef) -> Result<Vec<Variable>> {
         let found = self.hand_out(&Asked::of(account))?;
         let given = found.variable.clone();
-        let given = given.map(|name| Variable { name, value: found.account.secret().clone() });
-        if given.is_some() && matches!(found.account.credential, Credential::ApiKey(_)) {
+        let given =
+            given.map(|name| Variable { name, value: found.account.credential.secret().clone() });
+        // A JWT comes with its instance; every other variable says all there is to say.
+        if given.is_some() && !matches!(found.account.credential, Credential::Bearer(..)) {
             return Ok(given.into_iter().collect());
         }
         let row = found.row(self)?;

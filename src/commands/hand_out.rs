@@ -1,12 +1,12 @@
 //! Which credential a command works with: one given on the spot, else a JWT of the environment, else
-//! the stored account, else a key of the environment.
+//! the stored account, else what `elsewhere` finds.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
 use crate::account::{Account, AccountId, AccountRef};
-use crate::commands::{App, nobody};
+use crate::commands::{App, chosen_by_variable};
 use crate::credential::Credential;
 use crate::endpoint;
 use crate::error::{Error, Result};
@@ -63,7 +63,16 @@ impl App {
             let account = self.on_the_spot(jwt, asked, stored.as_ref())?;
             return Ok(HandOut { account, variable: None, is_stored: false });
         }
-        let Some(id) = self.account(asked.account)? else { return self.of_environment(asked) };
+        let id = self.account(asked.account)?;
+        let provider = match &id {
+            Some(id) => &id.provider,
+            None => &self.providers.get(&asked.account.provider)?.id,
+        };
+        let is_named = asked.account.account.is_some() || chosen_by_variable(provider).is_some();
+        if !is_named && let Some(found) = self.before_the_store(provider, asked)? {
+            return Ok(found);
+        }
+        let Some(id) = id else { return self.elsewhere(asked) };
         let first_seen = self.store.read_account(&id)?.ok_or_else(|| fresh::nobody(&id))?;
         let gives_way =
             matches!(first_seen.credential, Credential::Bearer(..) | Credential::Cookie(..));
@@ -84,16 +93,9 @@ impl App {
         Ok(found)
     }
 
-    fn of_environment(&self, asked: &Asked) -> Result<HandOut> {
-        let row = self.providers.get(&asked.account.provider)?;
-        let found = environment::credential(row)?.ok_or_else(|| nobody(asked.account))?;
-        let account = self.on_the_spot(found.credential, asked, None)?;
-        Ok(HandOut { account, variable: Some(found.name), is_stored: false })
-    }
-
     /// An account that exists for this command alone, where `--base-url`, the provider's variable or
     /// the stored account says.
-    fn on_the_spot(
+    pub fn on_the_spot(
         &self,
         credential: Credential,
         asked: &Asked,
@@ -127,8 +129,8 @@ impl App {
         Ok(account)
     }
 
-    /// A stored secret is sent to its own provider's origin and nowhere else.
-    fn check_base(&self, asked: &Asked, found: &HandOut) -> Result<()> {
+    /// A stored or borrowed secret is sent to its own provider's origin and nowhere else.
+    pub fn check_base(&self, asked: &Asked, found: &HandOut) -> Result<()> {
         let Some(given) = asked.base_url else { return Ok(()) };
         let own = attach::api_base(&found.account, &*found.row(self)?);
         if own.as_deref().and_then(endpoint::origin) == endpoint::origin(given) {

@@ -6,6 +6,7 @@ mod audit;
 mod completions;
 mod config;
 mod doctor;
+mod elsewhere;
 mod env;
 mod exec;
 mod git_credential;
@@ -17,6 +18,7 @@ mod pending;
 mod provider;
 mod refresh;
 mod setup;
+mod source;
 mod status;
 mod token;
 mod transfer;
@@ -92,6 +94,7 @@ enum Command {
     Provider(provider::ProviderArgs),
     Refresh(refresh::Refresh),
     Setup(setup::Setup),
+    Source(source::Source),
     Status(status::Status),
     Token(token::Token),
     Use(use_account::Use),
@@ -167,7 +170,7 @@ impl App {
 
     /// Like `account`; nobody signed in is an error that says how to.
     pub fn signed_in_account(&self, typed: &AccountRef) -> Result<AccountId> {
-        self.account(typed)?.ok_or_else(|| nobody(typed))
+        self.account(typed)?.ok_or_else(|| self.nobody_of_our_own(typed))
     }
 }
 
@@ -293,6 +296,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Refresh(args)) => refresh::run(&args),
         Some(Command::Setup(args)) => setup::run(&args),
+        Some(Command::Source(args)) => source::run(args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Use(args)) => use_account::run(&args),

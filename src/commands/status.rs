@@ -1,7 +1,10 @@
+mod borrowed;
+
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
 use crate::account::{Account, AccountId, AccountRef, Identity};
+use crate::commands::source::Listed;
 use crate::commands::{App, Object};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
@@ -87,12 +90,18 @@ pub fn run(args: &Status) -> Result<()> {
         rows.push(row_of(&id, args.check, &app)?);
     }
     rows.extend(from_environment(args, &app)?);
+    let (borrowed, sources) = borrowed::find(args, &app)?;
+    rows.extend(borrowed);
     if args.json {
         let accounts: Vec<_> = rows.iter().map(Row::json).collect();
-        let object = Object::new().with("accounts", accounts).with("sources", Value::Array(vec![]));
+        let sources: Vec<_> = sources.iter().map(Listed::json).collect();
+        let object = Object::new().with("accounts", accounts).with("sources", sources);
         term::print(&object.to_string())?;
-    } else if !rows.is_empty() {
-        term::print(&table(&rows))?;
+    } else {
+        if !rows.is_empty() {
+            term::print(&table(&rows))?;
+        }
+        sources.iter().filter_map(Listed::hint).for_each(|hint| term::say(&hint));
     }
     if rows.iter().any(Row::is_usable) {
         return Ok(());
@@ -303,11 +312,5 @@ impl Row {
 fn table(rows: &[Row]) -> String {
     let head = ["PROVIDER", "ACCOUNT", "KIND", "STATE", "EXPIRES", "SOURCE"].map(str::to_owned);
     let lines: Vec<_> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<_> = (0..6).map(|column| width(column).unwrap_or(0)).collect();
-    let print = |line: &[String; 6]| {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    lines.iter().map(print).collect::<Vec<_>>().join("\n")
+    term::columns(&lines)
 }

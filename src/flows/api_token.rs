@@ -21,9 +21,21 @@ pub fn fetch(
     client: &Client,
     store: &Store,
 ) -> Result<Account> {
+    let space = store.reserve_account(&account.id)?;
+    let account = buy(account, bought, row, client)?;
+    store.write_account(&account, space)?;
+    Ok(account)
+}
+
+/// The same, with nothing kept: what is bought with another tool's token is gone with the command.
+pub fn buy(
+    account: &Account,
+    bought: &ApiToken,
+    row: &Provider,
+    client: &Client,
+) -> Result<Account> {
     let base = account.credential.secret();
     let request = api_token::request(bought, base)?;
-    let space = store.reserve_account(&account.id)?;
     let reply = client.send(request)?;
     let now = Timestamp::now();
     let id = &account.id;
@@ -36,7 +48,6 @@ pub fn fetch(
             if let Some(base) = api_base {
                 account.extra.insert("api_base".to_owned(), Value::from(base));
             }
-            store.write_account(&account, space)?;
             Ok(account)
         }
         Answer::Unauthorized => Err(sign_in(id, "the sign-in is no longer accepted".to_owned())),

@@ -90,10 +90,16 @@ pub fn check_room(account: &AccountRef, store: &Store) -> Result<()> {
         Some(name) => {
             let id = AccountId { provider: account.provider.clone(), account: name.clone() };
             store.find_account(&id)?;
+            store.check_replaceable(&id)?;
         }
         None => {
-            for id in store.accounts(&account.provider)? {
-                store.find_account(&id)?;
+            let accounts = store.accounts(&account.provider)?;
+            for id in &accounts {
+                store.find_account(id)?;
+            }
+            // Of several, nobody knows yet which one it will be.
+            if let [only] = accounts.as_slice() {
+                store.check_replaceable(only)?;
             }
         }
     }

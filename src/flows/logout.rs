@@ -30,6 +30,7 @@ pub fn logout(
     store: &Store,
 ) -> Result<Removed> {
     let _lock = store.lock_account(id, LOCK_LIMIT)?;
+    store.check_replaceable(id)?;
     let (revoked, warning) = match store.find_account(id) {
         Ok(Found::Missing) => {
             return Err(Error::SignIn {

@@ -22,5 +22,6 @@ pub mod redirect;
 pub mod renew;
 pub mod service_account;
 pub mod session;
+pub mod source;
 pub mod tool;
 pub mod transfer;

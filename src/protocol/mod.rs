@@ -22,4 +22,5 @@ pub mod revoke;
 pub mod service_account;
 pub mod session;
 pub mod sign;
+pub mod source;
 pub mod token;

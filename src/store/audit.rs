@@ -1,7 +1,7 @@
 //! audit.jsonl: one line for each thing that happened to a credential, and never the credential.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 #[cfg(unix)]
@@ -52,12 +52,23 @@ impl Store {
     fn append(&self, event: &Event) -> io::Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
+        let path = self.audit_path();
         let mut options = OpenOptions::new();
-        options.append(true).create(true);
+        options.append(true);
         #[cfg(unix)]
-        options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        let mut trail = options.open(self.audit_path())?;
-        file::keep_owner(&trail, &self.home)?;
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let mut trail = match options.open(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                match file::create_private(&path) {
+                    // Another process was faster.
+                    Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
+                    Ok(new) => file::keep_owner(&new, &self.home)?,
+                    Err(_) => {}
+                }
+                options.open(&path)?
+            }
+            other => other?,
+        };
         trail.write_all(&line)?;
         if trail.metadata()?.len() > LIMIT_BYTES {
             self.rotate()?;

@@ -30,10 +30,11 @@ pub fn read_foreign(path: &Path) -> Result<Option<Vec<u8>>> {
     read_checked(path, LIMIT_BYTES, |_, _| Ok(()))
 }
 
-fn read_checked(
+/// `check` judges the open file, before anything is read from it.
+pub fn read_checked(
     path: &Path,
     limit_bytes: u64,
-    check: fn(&Path, &Metadata) -> Result<()>,
+    check: impl Fn(&Path, &Metadata) -> Result<()>,
 ) -> Result<Option<Vec<u8>>> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -56,7 +57,7 @@ fn read_checked(
     let limited = file.take(limit_bytes + 1).read_to_end(&mut bytes);
     limited.map_err(|e| io_error(path, "read", &e))?;
     if bytes.len() as u64 > limit_bytes {
-        return Err(Error::store(path, "read", "it is larger than any file keyfob writes"));
+        return Err(Error::store(path, "read", "it is larger than any file of credentials"));
     }
     Ok(Some(bytes))
 }
@@ -130,6 +131,15 @@ fn check_folder(_: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A file that is a mount of its own cannot be replaced, nor removed.
+pub fn check_mount(path: &Path) -> Result<()> {
+    if path.exists() && mount::is_mount_point(path) {
+        let cause = "it is mounted as a single file, which no write can replace";
+        return Err(Error::store(path, "use", format!("{cause}; mount its folder instead")));
+    }
+    Ok(())
+}
+
 /// Writes the whole file: a temp file beside it, fsync, rename, fsync of the folder.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Reservation::new(path, 0)?.write(bytes)
@@ -155,15 +165,7 @@ impl Reservation {
             Ok(seen) if !seen.is_file() => {
                 return Err(Error::store(path, "use", "it is not a regular file"));
             }
-            Ok(_) if mount::is_mount_point(path) => {
-                let cause = "it is mounted as a single file, which no write can replace";
-                return Err(Error::store(
-                    path,
-                    "use",
-                    format!("{cause}; mount its folder instead"),
-                ));
-            }
-            Ok(_) | Err(_) => {}
+            Ok(_) | Err(_) => check_mount(path)?,
         }
         let temp = temp_name(path)?;
         let file = create_private(&temp).map_err(|e| io_error(path, "write", &e))?;

@@ -6,11 +6,13 @@ mod account_file;
 mod audit;
 pub mod config_file;
 mod file;
+pub mod foreign;
 mod inspect;
 mod lock;
 mod mount;
 mod pending_file;
 mod sweep;
+mod trust_file;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -28,6 +30,7 @@ pub use file::{Reservation, read_foreign};
 pub use inspect::{Home, Trouble};
 pub use lock::AccountLock;
 pub use pending_file::Claimed;
+pub use trust_file::{Consent, Trust};
 
 /// Room for the largest answer of tokens that makes sense, reserved before they are asked for.
 const ACCOUNT_SPACE_BYTES: usize = 64 * 1024;
@@ -119,6 +122,12 @@ impl Store {
                     .or_try(id.login_command()))
             }
         }
+    }
+
+    /// Whether the account's file can be replaced and removed: found before anything is spent or
+    /// revoked.
+    pub fn check_replaceable(&self, id: &AccountId) -> Result<()> {
+        file::check_mount(&self.account_path(id))
     }
 
     /// Space for the account's next content, taken before the request that spends its token.
@@ -229,6 +238,43 @@ impl Store {
         file::write(&backup, &bytes)?;
         file::write(&path, b"{}\n")?;
         Ok(Some(backup))
+    }
+
+    // ---- consent
+
+    pub fn trust_path(&self) -> PathBuf {
+        self.home.join("trust.json")
+    }
+
+    /// Which files of other tools may be read; a missing file is a no to all.
+    pub fn trust(&self) -> Result<Trust> {
+        let path = self.trust_path();
+        let Some(bytes) = file::read(&path)? else { return Ok(Trust::nobody()) };
+        Trust::parse(&bytes)
+            .map_err(|why| Error::store(&path, "use", why).or_try("keyfob source forget --all"))
+    }
+
+    /// Reads, changes and writes the consents under a lock.
+    pub fn change_trust(&self, change: impl FnOnce(&mut Trust)) -> Result<()> {
+        let _lock = self.lock_trust()?;
+        let mut trust = self.trust()?;
+        change(&mut trust);
+        self.write_trust(&trust)
+    }
+
+    /// Takes every consent back, whatever the file holds.
+    pub fn trust_nobody(&self) -> Result<()> {
+        let _lock = self.lock_trust()?;
+        self.write_trust(&Trust::nobody())
+    }
+
+    fn lock_trust(&self) -> Result<AccountLock> {
+        wait_for_lock(&self.trust_path().with_extension("lock"), Duration::from_secs(10))
+    }
+
+    fn write_trust(&self, trust: &Trust) -> Result<()> {
+        let path = self.trust_path();
+        file::write(&path, &trust.render().map_err(|e| Error::store(&path, "write", e))?)
     }
 }
 

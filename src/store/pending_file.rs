@@ -195,6 +195,13 @@ impl Store {
 
     /// Takes the login out of circulation. None: another process has it, or it is gone.
     pub fn claim_pending(&self, login_id: &str) -> Result<Option<Claimed>> {
+        let Some((path, lock)) = self.take(login_id)? else { return Ok(None) };
+        let login = file::read(&path)?.and_then(|bytes| parse(&bytes));
+        Ok(login.map(|login| Claimed { login, path, _lock: lock }))
+    }
+
+    /// The file, under its lock and claimed name, whatever it holds.
+    fn take(&self, login_id: &str) -> Result<Option<(PathBuf, AccountLock)>> {
         if !is_login_id(login_id) {
             return Ok(None);
         }
@@ -205,9 +212,7 @@ impl Store {
             if place == &path {
                 fs::rename(&path, &claimed).map_err(|e| file::io_error(&path, "claim", &e))?;
             }
-            let bytes = file::read(&claimed)?;
-            let login = bytes.and_then(|bytes| parse(&bytes));
-            return Ok(login.map(|login| Claimed { login, path: claimed.clone(), _lock: lock }));
+            return Ok(Some((claimed.clone(), lock)));
         }
         Ok(None)
     }
@@ -238,10 +243,10 @@ impl Store {
         remove(&claimed.path).map(|_| ())
     }
 
-    /// Removes a login under way; false when there was none.
+    /// Removes a login under way, or what is left of one; false when there was none.
     pub fn cancel_pending(&self, login_id: &str) -> Result<bool> {
-        match self.claim_pending(login_id)? {
-            Some(claimed) => self.drop_claimed(claimed).map(|()| true),
+        match self.take(login_id)? {
+            Some((path, _lock)) => remove(&path),
             None => Ok(false),
         }
     }

@@ -23,6 +23,17 @@ pub fn print(line: &str) -> Result<()> {
     }
 }
 
+/// Lines of cells as columns, each as wide as its widest cell.
+pub fn columns<const N: usize>(lines: &[[String; N]]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    let print = |line: &[String; N]| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(print).collect::<Vec<_>>().join("\n")
+}
+
 /// One line for the person, on stderr.
 pub fn say(line: &str) {
     write_stderr(&format!("{line}\n"));

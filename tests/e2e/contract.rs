@@ -1,5 +1,6 @@
 //! What scripts and people rely on in every command: help, streams, exit codes, shapes.
 
+mod docs;
 mod errors;
 mod help;
 mod streams;

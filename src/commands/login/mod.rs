@@ -9,6 +9,7 @@ mod device;
 mod finish;
 mod instance;
 mod key;
+mod offer;
 mod outcome;
 mod own_client;
 mod project;
@@ -43,6 +44,9 @@ pub fn run(args: &Login) -> Result<()> {
         return device::complete(args, &app);
     }
     let (account, row) = meant(args, &app)?;
+    if offer::take_over(args, &account, row, &app)? {
+        return Ok(());
+    }
     closed::tell(row, args);
     let row = &*instance::at(row, &account, args, &app)?;
     match way(row, args)? {

@@ -6,11 +6,48 @@ use std::time::Duration;
 use crate::account::AccountId;
 use crate::error::Error;
 use crate::flows::doctor::{Facts, Finding};
-use crate::store::{Home, Store, Trouble};
+use crate::source;
+use crate::store::foreign::{self, Looked};
+use crate::store::{Consent, Home, Store, Trouble};
 use crate::text::shell_word;
 
 /// A refresh holds the lock while it asks the provider; whoever holds it longer hangs.
 const LOCK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Whether each consent to read another tool's file still fits what lies there. Nothing is withdrawn
+/// here: the next command that would read the file does that.
+pub fn trust(facts: &Facts) -> Vec<Finding> {
+    let trust = match facts.store.trust() {
+        Ok(trust) => trust,
+        Err(error) => {
+            let what = "the consents to read other tools' files cannot be read";
+            let fix = "keyfob source forget --all";
+            return vec![Finding::error("trust_unreadable", what, error.to_string(), fix)];
+        }
+    };
+    let table = source::table().unwrap_or_default();
+    let is_program = |consent: &Consent| {
+        table.iter().any(|source| source.id == consent.source && !source.command.is_empty())
+    };
+    let changed = |consent: &Consent| {
+        let path = Path::new(&consent.path);
+        let looked = match is_program(consent) {
+            true => foreign::look_at_program(path),
+            false => foreign::look(path),
+        };
+        let cause = match looked {
+            Looked::Missing => "it is not there any more".to_owned(),
+            Looked::Refused(why, _) => why,
+            Looked::Usable { owner } if owner != consent.owner => "its owner changed".to_owned(),
+            Looked::Usable { .. } => return None,
+        };
+        let path = &consent.path;
+        let what = format!("the consent to read {path} is worth nothing now");
+        let fix = format!("keyfob source forget {}", shell_word(path));
+        Some(Finding::warning("trust_changed", what, cause, fix))
+    };
+    trust.all().iter().filter_map(changed).collect()
+}
 
 /// Whether there is a home at all. None is as good as an empty one, and stays none.
 pub fn home(found: &Home, store: &Store) -> Vec<Finding> {
@@ -39,6 +76,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     }
     findings.extend(room(&troubles, store));
     findings.extend(locks(&troubles, facts));
+    findings.extend(trust(facts));
     findings.extend(pending(facts));
     findings
 }

@@ -5,7 +5,7 @@ use crate::support::command::Output;
 use crate::support::sandbox::Sandbox;
 
 /// Every command of CLI.md that is built, and the flags it has to have.
-const COMMANDS: [(&str, &str); 15] = [
+const COMMANDS: [(&str, &str); 19] = [
     ("doctor", "--offline --json --timeout"),
     ("exec", "--json --timeout"),
     (
@@ -29,6 +29,10 @@ const COMMANDS: [(&str, &str); 15] = [
     ("provider list", "--json"),
     ("provider show", "--json"),
     ("refresh", "--all --json --timeout"),
+    ("source", "list trust forget"),
+    ("source forget", "--all"),
+    ("source list", "--json"),
+    ("source trust", "--yes --no-input"),
     ("status", "--check --json --timeout"),
     ("token", "--min-ttl --json --timeout"),
     ("version", "--json"),
@@ -46,7 +50,7 @@ fn commands(help: &str) -> Vec<String> {
 }
 
 /// Every command there is, and its help.
-fn all_help() -> Vec<(String, String)> {
+pub fn all_help() -> Vec<(String, String)> {
     let sandbox = Sandbox::new();
     let mut all = vec![(String::new(), run(&sandbox, "--help").ok().stdout.clone())];
     let mut at = 0;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{doctor, fault, findings, offline, only, text};
 use crate::race::shim::Shim;
 use crate::support::command::Output;
-use crate::support::sandbox::{in_seconds, set_mode, write_private};
+use crate::support::sandbox::{in_seconds, make_private_dir, set_mode, write_private};
 use crate::token::place::{FRESH_S, Place};
 use crate::token::shell::{NOBODY, as_somebody, is_root};
 
@@ -263,4 +263,32 @@ fn a_sign_in_that_waits_is_well_and_one_whose_time_is_over_is_told() {
     let output = offline(&place).run();
     only(&output, &[("pending_stale", "warning")]);
     mended_by(text(&fault(&output, "pending_stale"), "fix"), &place);
+}
+
+#[test]
+fn a_consent_that_no_longer_fits_is_told_and_left_as_it_is() {
+    let place = Place::new();
+    place.signed_in(FRESH_S);
+    let codex = place.home.user_home().join(".codex");
+    make_private_dir(&codex);
+    let file = codex.join("auth.json");
+    write_private(&file, r#"{"OPENAI_API_KEY":"sk-marker-0123456789"}"#);
+    place.home.cmd(&["source", "trust", "codex", "--yes"]).run().ok();
+    only(&offline(&place).run(), &[]);
+    let trust = place.home.read(&place.home.home().join("trust.json"));
+
+    let other = codex.join("other.json");
+    std::fs::rename(&file, &other).expect("a rename");
+    only(&offline(&place).run(), &[("trust_changed", "warning")]);
+    std::os::unix::fs::symlink(&other, &file).expect("a symlink");
+    let output = offline(&place).run();
+    only(&output, &[("trust_changed", "warning")]);
+    assert!(text(&fault(&output, "trust_changed"), "cause").contains("symlink"));
+    assert_eq!(place.home.read(&place.home.home().join("trust.json")), trust);
+    let fix = text(&fault(&output, "trust_changed"), "fix").to_owned();
+    place.home.cmd(&fix.split(' ').skip(1).collect::<Vec<_>>()).run().ok();
+    only(&offline(&place).run(), &[]);
+
+    write_private(&place.home.home().join("trust.json"), "{");
+    only(&offline(&place).run(), &[("trust_unreadable", "error")]);
 }

@@ -10,6 +10,7 @@ pub mod browser;
 pub mod codemie;
 pub mod command;
 pub mod entra;
+pub mod github;
 pub mod google_token;
 pub mod idp;
 pub mod rsa_key;

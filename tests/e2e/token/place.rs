@@ -116,7 +116,7 @@ impl Place {
         let mut files = self.home.files(&self.home.user_home());
         files.retain(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_whole = name.ends_with(".json") || name.ends_with(".lock");
+            let is_whole = [".json", ".lock", ".jsonl"].iter().any(|end| name.ends_with(end));
             name.contains(".json") && !is_whole && !name.contains("damaged")
         });
         files
