@@ -52,8 +52,10 @@ audit: all
 	$(CARGO) tree --locked -e normal --duplicates
 	ls -l target/release/keyfob
 
+# the binary, completions for three shells, and a man page for each command; DESTDIR and prefix as usual
 install: all
 	install -D -m 755 target/release/keyfob $(DESTDIR)$(prefix)/bin/keyfob
+	bash scripts/install-docs.sh target/release/keyfob $(DESTDIR)$(prefix)/share
 
 clean:
 	$(CARGO) clean

@@ -9,6 +9,7 @@ use crate::account::AccountRef;
 use crate::commands::{App, Object};
 use crate::error::{Error, Result};
 use crate::term;
+use crate::text;
 
 const LOCK_LIMIT: Duration = Duration::from_secs(40);
 
@@ -96,7 +97,7 @@ fn set(args: &Set) -> Result<()> {
         return term::print(&object.to_string());
     }
     let shown = account.attributes.iter().map(|(name, value)| match value.as_str() {
-        Some(text) => format!("{name}={text}"),
+        Some(text) => format!("{name}={}", text::harmless(text, 1024)),
         None => format!("{name}={value}"),
     });
     let shown: Vec<_> = shown.collect();

@@ -34,7 +34,8 @@ pub fn run(args: &Audit) -> Result<()> {
     let (mut events, unreadable) = app.store.audit_trail()?;
     events.retain(|event| since.is_none_or(|since| event.at >= since));
     if unreadable > 0 {
-        term::warn(&format!("{unreadable} lines of the trail cannot be read"));
+        let lines = if unreadable == 1 { "line" } else { "lines" };
+        term::warn(&format!("{unreadable} {lines} of the trail cannot be read"));
     }
     if args.json {
         let events: Vec<Value> = events.iter().map(|event| json!(event)).collect();

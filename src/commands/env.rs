@@ -8,6 +8,7 @@ use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::environment::{self, Variable};
 use crate::term;
+use crate::text;
 
 /// Prints the variables that the providers' own tools read, quoted for a shell.
 #[derive(ArgsInfo, FromArgs)]
@@ -16,8 +17,9 @@ use crate::term;
     name = "env",
     help_triggers("-h", "--help"),
     example = "eval \"$(keyfob env openai)\"\nkeyfob env claude openai --shell fish | source",
-    note = "Shells: sh (bash, zsh, dash), fish, powershell, dotenv, json. What is evaluated\n\
-            stays in that shell; keyfob exec hands the same to one command alone."
+    note = "Shells: sh (bash, zsh, dash), fish, powershell, dotenv, json. What is\n\
+            evaluated stays in that shell; keyfob exec hands the same to one command\n\
+            alone. docker run --env-file takes quotes literally."
 )]
 pub struct Env {
     /// whose variables: PROVIDER or PROVIDER/ACCOUNT, one or more
@@ -82,9 +84,15 @@ pub fn run(args: &Env) -> Result<()> {
     if lines.is_empty() { Ok(()) } else { term::print(&lines.join("\n")) }
 }
 
-/// None, with a warning, for a name that the shell cannot export (302AI_API_KEY).
+/// None, with a warning, for a name that the shell cannot export (302AI_API_KEY). A name is never
+/// quoted, so that nothing but a name may stand there.
 fn line(shell: Shell, variable: &Variable) -> Option<String> {
     let (name, value) = (&variable.name, variable.value.expose());
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        let name = text::harmless(name, 80);
+        term::warn(&format!("{name}: letters, digits and _ name a variable; it is left out"));
+        return None;
+    }
     if matches!(shell, Shell::Sh | Shell::Fish) && name.starts_with(|c: char| c.is_ascii_digit()) {
         term::warn(&format!("{name} begins with a digit: no shell exports it; use keyfob exec"));
         return None;
@@ -118,11 +126,17 @@ fn powershell(value: &str) -> String {
     quoted + "'"
 }
 
-/// Bare where every reader agrees (docker takes quotes literally), else in double quotes.
+/// Bare where every reader agrees (docker takes quotes literally). Else in single quotes, between which
+/// sh, node, python and compose take everything as it is; what those cannot hold, in double quotes.
 fn dotenv(value: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+=@%,~".contains(c);
     if value.chars().all(is_plain) {
         return value.to_owned();
+    }
+    // Python reads \\ and \' between them, too.
+    let is_literal = !value.contains(['\'', '\n', '\r']) && !value.contains(r"\\");
+    if is_literal && !value.ends_with('\\') {
+        return format!("'{value}'");
     }
     let mut quoted = String::from("\"");
     for c in value.chars() {
@@ -164,6 +178,8 @@ mod tests {
         assert_eq!(powershell(hard), "'a''b\"c$d`e\\f\u{2019}\u{2019}g'");
         assert_eq!(dotenv(hard), "\"a'b\\\"c\\$d\\`e\\\\f\u{2019}g\"");
         assert_eq!(dotenv("sk-abc_1.2=="), "sk-abc_1.2==");
+        assert_eq!(dotenv("a\"b$c`d\\e f"), "'a\"b$c`d\\e f'");
+        assert_eq!(dotenv("a$\\"), "\"a\\$\\\\\"");
         assert_eq!(dotenv("a\nb"), "\"a\\nb\"");
     }
 }

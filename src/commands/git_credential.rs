@@ -7,7 +7,7 @@ use crate::commands::App;
 use crate::commands::hand_out::{Asked, HandOut};
 use crate::endpoint;
 use crate::error::{Error, Result};
-use crate::flows::fresh::Need;
+use crate::flows::fresh::{self, Need};
 use crate::term::{self, prompt};
 
 /// Answers git's question for a password with an account's token.
@@ -109,12 +109,10 @@ fn erase(question: &Question, args: &GitCredential, app: &App) -> Result<()> {
     if !is_ours(question, args, app)? {
         return Ok(());
     }
-    let found = app.hand_out(&Asked::of(&args.account))?;
-    if found.is_stored
-        && found.account.can_refresh()
-        && found.account.secret().expose() == question.password
-    {
-        app.hand_out(&Asked { need: Need::Renewed, ..Asked::of(&args.account) })?;
+    let Some(id) = app.account(&args.account)? else { return Ok(()) };
+    let Some(account) = app.store.read_account(&id)? else { return Ok(()) };
+    if account.can_refresh() && account.secret().expose() == question.password {
+        fresh::credential(&id, Need::Renewed, &app.tools())?;
     }
     Ok(())
 }

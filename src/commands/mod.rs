@@ -257,6 +257,12 @@ fn arguments() -> Result<(Vec<String>, Vec<OsString>)> {
         args.remove(0);
         args.push("--help".to_owned());
     }
+    // A lone dash is a flag to argh, unless it stands behind `--`.
+    let is_import = !is_tail && args.first().is_some_and(|first| first == "import");
+    if let Some(at) = args.iter().position(|arg| arg == "-").filter(|_| is_import) {
+        args.remove(at);
+        args.extend(["--".to_owned(), "-".to_owned()]);
+    }
     Ok((args, Vec::new()))
 }
 

@@ -294,8 +294,10 @@ impl Row {
         };
         let mark = if self.is_default { "*" } else { "" };
         let renews = if self.can_refresh { " (renews)" } else { "" };
-        let note = self.note.as_ref().map_or(String::new(), |note| format!("  {note}"));
-        let place = self.path.as_ref().unwrap_or(&self.source);
+        // Notes and paths may come from an imported file.
+        let note = self.note.as_ref().map(|note| format!("  {}", text::harmless(note, 1024)));
+        let note = note.unwrap_or_default();
+        let place = text::harmless(self.path.as_ref().unwrap_or(&self.source), 4096);
         [
             format!("{}{mark}", self.provider),
             self.account.clone().unwrap_or("-".to_owned()),

@@ -5,13 +5,16 @@ use crate::account::{Account, AccountRef};
 use crate::commands::hand_out::{Asked, HandOut};
 use crate::commands::{App, Object};
 use crate::credential::Credential;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flows::fresh::{Layer, Need};
 use crate::protocol::{attach, jwt};
 use crate::provider::Way;
 use crate::secret::Secret;
 use crate::term;
 use crate::time::Timestamp;
+
+/// An id token that lives no longer is not handed out.
+const ID_TOKEN_MARGIN_S: i64 = 60;
 
 /// Prints the usable secret of an account, alone on stdout; refreshes it first if
 /// it has to. Never asks and never opens a browser.
@@ -56,6 +59,11 @@ pub struct Token {
 }
 
 pub fn run(args: &Token) -> Result<()> {
+    if [args.json, args.header, args.format.is_some()].iter().filter(|is_set| **is_set).count() > 1
+    {
+        let what = "--json, --header and --format are three ways to print it: one at a time";
+        return Err(Error::usage(what).or_try("keyfob token --help"));
+    }
     let app = App::new(args.timeout)?;
     let need = args.min_ttl.map_or(Need::Usual, |seconds| Need::Seconds(i64::from(seconds)));
     let layer = if args.base { Layer::Base } else { Layer::Api };
@@ -86,11 +94,12 @@ impl argh::FromArgValue for Format {
 }
 
 /// client.authentication.k8s.io: an API server that knows the issuer checks the id token, so that is
-/// given where there is a live one; a stale one is worth a renewal.
+/// given where there is a live one; a stale one is worth a renewal, unless the last one brought none.
 fn print_exec_credential(mut found: HandOut, asked: &Asked, app: &App) -> Result<()> {
     let mut id_token = live_id_token(&found.account);
-    let had_one = found.account.credential.oauth().is_some_and(|t| t.id_token.is_some());
-    if id_token.is_none() && had_one && found.account.can_refresh() {
+    let ended = id_token_of(&found.account).map(|(_, at)| at);
+    let is_older = ended.is_some_and(|at| at.since(found.account.refreshed_at) > ID_TOKEN_MARGIN_S);
+    if id_token.is_none() && is_older && found.account.can_refresh() {
         found = app.hand_out(&Asked { need: Need::Renewed, ..*asked })?;
         id_token = live_id_token(&found.account);
     }
@@ -111,10 +120,14 @@ fn print_exec_credential(mut found: HandOut, asked: &Asked, app: &App) -> Result
     term::print(&credential.to_string())
 }
 
-fn live_id_token(account: &Account) -> Option<(Secret, Timestamp)> {
+fn id_token_of(account: &Account) -> Option<(Secret, Timestamp)> {
     let token = account.credential.oauth()?.id_token.clone()?;
     let at = jwt::expires_at(&token)?;
-    (at.since(Timestamp::now()) > 60).then_some((token, at))
+    Some((token, at))
+}
+
+fn live_id_token(account: &Account) -> Option<(Secret, Timestamp)> {
+    id_token_of(account).filter(|(_, at)| at.since(Timestamp::now()) > ID_TOKEN_MARGIN_S)
 }
 
 /// The base and headers of a row without the way are for its tokens, not for keys.

@@ -1,6 +1,7 @@
 //! `keyfob export` and `keyfob import`.
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Read};
 
 use argh::{ArgsInfo, FromArgs};
 
@@ -12,6 +13,9 @@ use crate::flows::{caller, transfer};
 use crate::term::{self, prompt};
 use crate::text;
 use crate::time::Timestamp;
+
+/// No account is longer.
+const LIMIT_BYTES: u64 = 1024 * 1024;
 
 /// Prints an account as one JSON file, to be imported on another machine.
 #[derive(ArgsInfo, FromArgs)]
@@ -77,7 +81,9 @@ pub fn export(args: &Export) -> Result<()> {
     } else {
         let id = app.signed_in_account(&args.account)?;
         let account = app.store.read_account(&id)?;
-        account.ok_or_else(|| crate::flows::fresh::nobody(&id))?
+        let account = account.ok_or_else(|| crate::flows::fresh::nobody(&id))?;
+        transfer::may_travel(&account)?;
+        account
     };
     if std::io::stdout().is_terminal() {
         term::warn("this shows the secrets; write it to a file of mode 600, or pipe it");
@@ -89,11 +95,18 @@ pub fn export(args: &Export) -> Result<()> {
     term::print(app.store.export(&account)?.trim_end())
 }
 
+/// The file, or the beginning of one that is too long to be an account: it then is no JSON.
+fn read(path: &str) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LIMIT_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 pub fn import(args: &Import) -> Result<()> {
     let app = App::new(None)?;
     let bytes = match args.file.as_str() {
         "-" => prompt::piped("exported account")?.into_bytes(),
-        path => std::fs::read(path).map_err(|e| {
+        path => read(path).map_err(|e| {
             Error::usage(format!("cannot read {}: {}", text::harmless(path, 200), text::cause(&e)))
         })?,
     };

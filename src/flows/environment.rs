@@ -100,7 +100,10 @@ pub fn variables(account: &Account, row: &Provider) -> Vec<Variable> {
             Some("api_base") => Secret::new(attach::api_base(account, row)?),
             Some(fact) => Secret::new(account.extra.get(fact)?.as_str()?),
         };
-        Some(Variable { name: name.clone(), value })
+        // No environment can hold these.
+        let is_possible =
+            !name.is_empty() && !name.contains(['=', '\0']) && !value.expose().contains('\0');
+        is_possible.then(|| Variable { name: name.clone(), value })
     };
     row.exports.iter().filter_map(fill).collect()
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::flows::caller;
 use crate::flows::keep::SignedIn;
 use crate::store::{Found, Store};
+use crate::text;
 use crate::time::Timestamp;
 
 const LOCK_LIMIT: Duration = Duration::from_secs(40);
@@ -40,12 +41,28 @@ pub fn access_only(account: &Account) -> Result<Account> {
     copy.api_token = None;
     copy.client = None;
     copy.login_ids.clear();
+    copy.refused = None;
+    // What a newer version added may be a secret.
+    copy.unknown.clear();
     copy.extra.insert(ACCESS_ONLY.to_owned(), Value::from(true));
     Ok(copy)
 }
 
-/// Writes an exported account here, as `name` if one is given. Another person's account goes only
-/// with `replace`, and so does a whole login for a copy that cannot refresh.
+/// Whether it may leave whole. Another tool's sign-in lies in that tool's file, which the copy would name
+/// on a machine where nobody agreed to read it.
+pub fn may_travel(account: &Account) -> Result<()> {
+    if let Credential::Tool(path, _) = &account.credential {
+        let what = format!("{}: the sign-in is another tool's, in {path}", account.id);
+        return Err(
+            Error::usage(what).or_try(format!("keyfob export {} --access-only", account.id))
+        );
+    }
+    Ok(())
+}
+
+/// Writes an exported account here, as `name` if one is given. What is in the way goes only with
+/// `replace`: another person's account, a key that is not the same, a whole login for a copy that cannot
+/// refresh, and what was renewed since the copy was made.
 pub fn import(
     bytes: &[u8],
     name: Option<String>,
@@ -53,8 +70,18 @@ pub fn import(
     store: &Store,
 ) -> Result<SignedIn> {
     let mut account = store.parse_export(bytes)?;
+    if matches!(account.credential, Credential::Tool(..)) {
+        let what = format!("{} is the sign-in of another tool, which is read in place", account.id);
+        let next = format!("keyfob login {}", account.id.provider);
+        return Err(Error::usage(what).or_try(next));
+    }
     if let Some(name) = name {
         account.id = AccountId { provider: account.id.provider, account: name };
+    }
+    // Whoever wrote the file: as from a provider.
+    let who = &mut account.identity;
+    for text in [&mut who.email, &mut who.subject, &mut who.organization].into_iter().flatten() {
+        *text = text::harmless(text, 200);
     }
     let now = Timestamp::now();
     let mut warnings = Vec::new();
@@ -77,5 +104,12 @@ pub fn import(
 }
 
 fn is_in_the_way(old: &Account, new: &Account) -> bool {
-    old.identity.is_someone_else_than(&new.identity) || (old.can_refresh() && !new.can_refresh())
+    if old.secret() == new.secret() && old.can_refresh() == new.can_refresh() {
+        return false;
+    }
+    let is_unknown = old.identity.name().is_none() || new.identity.name().is_none();
+    old.identity.is_someone_else_than(&new.identity)
+        || is_unknown
+        || (old.can_refresh() && !new.can_refresh())
+        || old.refreshed_at > new.refreshed_at
 }

@@ -1,5 +1,7 @@
 //! `exec`, and the shell lines that CLI.md ends with, word for word.
 
+mod child;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -2,15 +2,19 @@
 //! once.
 
 mod accounts;
+mod audit;
 mod azure;
 mod bearer;
 mod codemie;
+mod completions;
 mod config;
 mod contract;
 mod cursor;
 mod device;
 mod doctor;
+mod env;
 mod exec;
+mod git;
 mod key;
 mod leaks;
 mod login;
@@ -25,4 +29,5 @@ mod source;
 mod store;
 mod support;
 mod token;
+mod transfer;
 mod vertex;

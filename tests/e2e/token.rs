@@ -3,7 +3,9 @@
 
 mod faults;
 mod fresh;
+mod header;
 mod interrupt;
+mod kubectl;
 pub mod place;
 mod refreshed;
 mod refused;

@@ -75,9 +75,8 @@ fn page(command: &CommandInfoWithArgs, name: &[String]) -> String {
     );
     if !command.examples.is_empty() {
         out.push_str(".SH EXAMPLES\n");
-        for example in command.examples {
-            out.push_str(&format!(".PP\n.nf\n{}\n.fi\n", escaped(example)));
-        }
+        let examples = command.examples.iter().map(|e| format!(".nf\n{}\n.fi\n", escaped(e)));
+        out.push_str(&examples.collect::<Vec<_>>().join(".PP\n"));
     }
     if !command.error_codes.is_empty() {
         out.push_str(".SH EXIT STATUS\n");
@@ -97,12 +96,24 @@ fn section<'a>(out: &mut String, head: &str, entries: impl Iterator<Item = (Stri
     }
 }
 
-/// roff reads a dot or a quote at a line's start as its own, and `-` as a hyphen.
+/// roff reads a dot at a line's start as its own, `-` as a hyphen and ASCII's quotes as those of print,
+/// which no shell takes back; what is not ASCII has no place in it.
 fn escaped(text: &str) -> String {
     let lines = text.lines().map(|line| {
-        let line = line.replace('\\', "\\e").replace('-', "\\-");
-        let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
-        format!("{guard}{line}")
+        let guard = if line.starts_with('.') { "\\&" } else { "" };
+        line.chars().fold(guard.to_owned(), |mut out, c| {
+            match c {
+                '\\' => out.push_str("\\e"),
+                '-' => out.push_str("\\-"),
+                '\'' => out.push_str("\\(aq"),
+                '`' => out.push_str("\\(ga"),
+                '^' => out.push_str("\\(ha"),
+                '~' => out.push_str("\\(ti"),
+                c if c.is_ascii() => out.push(c),
+                c => out.push_str(&format!("\\[u{:04X}]", u32::from(c))),
+            }
+            out
+        })
     });
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -2,7 +2,7 @@
 
 mod man;
 
-use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs, Optionality};
 
 use crate::commands::{App, Top};
 use crate::error::{Error, Result};
@@ -18,8 +18,8 @@ use crate::term;
                keyfob completions zsh >~/.zfunc/_keyfob\n\
                keyfob completions fish >~/.config/fish/completions/keyfob.fish\n\
                keyfob completions man login | man -l -",
-    note = "The scripts ask keyfob completions words -- WORDS, which knows your providers\n\
-            and accounts, too."
+    note = "The scripts ask keyfob completions words -- WORDS, which knows your\n\
+            providers and accounts too."
 )]
 pub struct Completions {
     /// bash, zsh, fish, man, or words (what may stand at the end of the words given)
@@ -40,7 +40,9 @@ const BASH: &str = r#"_keyfob() {
     IFS=$'\n'
     COMPREPLY=($(keyfob completions words -- "${words[@]:1}" 2>/dev/null))
     # bash has cut the word at : = and @; what stands before the cut stays on the line.
-    local before=${current%"${COMP_WORDS[COMP_CWORD]}"}
+    local cut=${COMP_WORDS[COMP_CWORD]}
+    [[ $cut == [=:] ]] && cut=
+    local before=${current%"$cut"}
     COMPREPLY=("${COMPREPLY[@]#"$before"}")
     [[ ${COMPREPLY[0]-} == */ ]] && compopt -o nospace
 }
@@ -57,15 +59,24 @@ _keyfob() {
 if [[ ${funcstack[1]} == _keyfob ]]; then _keyfob "$@"; else compdef _keyfob keyfob; fi
 "#;
 
-const FISH: &str = "complete -c keyfob -f -a '(keyfob completions words -- \
-                    (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'";
+const FISH: &str = r#"function __keyfob
+    set -l words (commandline -opc) (commandline -ct)
+    set -l found (keyfob completions words -- $words[2..-1] 2>/dev/null)
+    if set -q found[1]
+        printf '%s\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c keyfob -f -a '(__keyfob)'
+"#;
 
 pub fn run(args: &Completions) -> Result<()> {
     let top = Top::get_args_info();
     match args.what.as_str() {
         "bash" => term::print(BASH.trim_end()),
         "zsh" => term::print(ZSH.trim_end()),
-        "fish" => term::print(FISH),
+        "fish" => term::print(FISH.trim_end()),
         "man" => man::print(&top, &args.words),
         "words" => {
             let found = candidates(&top, &args.words);
@@ -81,6 +92,7 @@ fn candidates(top: &CommandInfoWithArgs, words: &[String]) -> Vec<String> {
     let Some((current, before)) = words.split_last() else { return Vec::new() };
     let mut command = top;
     let mut takes_value = None;
+    let mut given = 0;
     for word in before {
         if takes_value.take().is_some() {
             continue;
@@ -93,23 +105,33 @@ fn candidates(top: &CommandInfoWithArgs, words: &[String]) -> Vec<String> {
         } else if word.starts_with("--") && !word.contains('=') {
             let flag = command.flags.iter().find(|flag| flag.long == word);
             takes_value = flag.filter(|flag| matches!(flag.kind, FlagInfoKind::Option { .. }));
+        } else if !word.starts_with('-') {
+            given += 1;
         }
     }
     let mut found = if let Some(flag) = takes_value {
         values_of(flag.long)
+    } else if let Some((flag, _)) = current.split_once('=').filter(|_| current.starts_with("--")) {
+        values_of(flag).iter().map(|value| format!("{flag}={value}")).collect()
     } else if current.starts_with('-') {
         let shown = command.flags.iter().filter(|flag| !flag.hidden);
         shown.map(|flag| flag.long.to_owned()).chain(["--help".to_owned()]).collect()
     } else if !command.commands.is_empty() {
         command.commands.iter().map(|known| known.name.to_owned()).collect()
     } else {
-        let wanted = command.positionals.iter().map(|positional| positional.name).next();
-        wanted.map(|name| names(name, current)).unwrap_or_default()
+        // The last one may be given any number of times.
+        let last = command.positionals.last().filter(|last| is_repeated(&last.optionality));
+        let wanted = command.positionals.get(given).or(last);
+        wanted.map(|wanted| names(wanted.name, current)).unwrap_or_default()
     };
     found.retain(|candidate| candidate.starts_with(current.as_str()));
     found.sort();
     found.dedup();
     found
+}
+
+fn is_repeated(optionality: &Optionality) -> bool {
+    matches!(optionality, Optionality::Repeating | Optionality::Greedy)
 }
 
 fn values_of(flag: &str) -> Vec<String> {
@@ -139,6 +161,7 @@ fn names(positional: &str, current: &str) -> Vec<String> {
             let pending = app.store.pending(crate::time::Timestamp::now()).unwrap_or_default();
             pending.into_iter().map(|login| login.login_id).collect()
         }
+        "operation" => ["erase", "get", "store"].map(str::to_owned).to_vec(),
         "what" => ["bash", "fish", "man", "zsh"].map(str::to_owned).to_vec(),
         _ => Vec::new(),
     }
@@ -161,5 +184,8 @@ mod tests {
         assert_eq!(after("env x --shell f"), ["fish"]);
         assert!(after("login --callback-url ").is_empty());
         assert!(after("exec openai -- l").is_empty());
+        assert_eq!(after("env x --shell=p"), ["--shell=powershell"]);
+        assert_eq!(after("git-credential my-idp g"), ["get"]);
+        assert!(after("git-credential my-idp get x").is_empty());
     }
 }

@@ -52,6 +52,17 @@ fn every_command_at_full_volume() {
     }
     watch.token("token mine").ok();
     watch.token("token mine --json").ok();
+    watch.token("token mine --header").ok();
+    watch.token("token mine --format kubectl").ok();
+    watch.token("env mine").ok();
+    watch.token("export mine --access-only").ok();
+    let whole = watch.token("export mine").ok().stdout.clone();
+    watch.run(watch.desk.cmd("import -").stdin(whole.as_str())).ok();
+    watch.run(watch.desk.cmd("import - --account copy --json").stdin(whole)).ok();
+    watch.cmd("logout mine/copy --keep-token").ok();
+    watch.cmd("account set mine note=hello").ok();
+    watch.cmd("audit").ok();
+    watch.cmd("audit --json").ok();
     watch.cmd("refresh mine").ok();
     watch.learn_account();
     watch.cmd("refresh --all --json").ok();

@@ -17,3 +17,4 @@ pub mod rsa_key;
 pub mod running;
 pub mod sandbox;
 pub mod tls;
+pub mod tool;
