@@ -18,8 +18,8 @@ use crate::term;
                keyfob completions zsh >~/.zfunc/_keyfob\n\
                keyfob completions fish >~/.config/fish/completions/keyfob.fish\n\
                keyfob completions man login | man -l -",
-    note = "The scripts ask keyfob completions words -- WORDS, which knows your providers\n\
-            and accounts, too."
+    note = "The scripts ask keyfob completions words -- WORDS, which knows your\n\
+            providers and accounts too."
 )]
 pub struct Completions {
     /// bash, zsh, fish, man, or words (what may stand at the end of the words given)
