@@ -60,8 +60,8 @@ struct List {
     name = "trust",
     help_triggers("-h", "--help"),
     example = "keyfob source trust claude-code\nkeyfob source trust ~/.codex/auth.json --yes",
-    note = "The file is never changed, and its refresh token is never used. The yes ends when\n\
-            the path becomes a symlink, changes owner, or can be changed by others."
+    note = "The file is never changed, and its refresh token is never used. The yes ends\n\
+            when the path becomes a symlink, changes owner, or can be changed by others."
 )]
 struct Trust {
     /// the path or the name that `keyfob source list` shows

@@ -5,6 +5,7 @@ mod echo;
 mod kinds;
 mod slips;
 mod tour;
+mod way_in;
 
 use std::cell::RefCell;
 use std::path::Path;

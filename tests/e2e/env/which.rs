@@ -67,20 +67,19 @@ fn each_row_has_the_names_its_tools_read() {
 fn several_providers_at_once_and_the_last_one_counts() {
     let sandbox = Sandbox::new();
     for (provider, secret) in
-        [("openai-api", "sk-first-12345"), ("groq", "gsk-0123456789"), ("odd", "sk-last-123456")]
+        [("mistral", "sk-first-12345"), ("groq", "gsk-0123456789"), ("odd", "sk-last-123456")]
     {
         sandbox.write_account(provider, "default", &key(provider, secret, &json!({})));
     }
-    let row = json!({"ways": ["api_key"], "exports": {"OPENAI_API_KEY": "=token"}});
+    let row = json!({"ways": ["api_key"], "exports": {"MISTRAL_API_KEY": "=token"}});
     sandbox.write_config(&json!({"providers": {"odd": row}}));
-    let output = sandbox.cmd(&["env", "openai-api", "groq"]).run();
-    let both = "export OPENAI_API_KEY='sk-first-12345'\nexport GROQ_API_KEY='gsk-0123456789'\n";
+    let output = sandbox.cmd(&["env", "mistral", "groq"]).run();
+    let both = "export MISTRAL_API_KEY='sk-first-12345'\nexport GROQ_API_KEY='gsk-0123456789'\n";
     output.ok().stdout_is(both);
-    let output = sandbox.cmd(&["env", "openai-api", "groq", "odd"]).run();
-    let last = "export GROQ_API_KEY='gsk-0123456789'\nexport OPENAI_API_KEY='sk-last-123456'\n";
+    let output = sandbox.cmd(&["env", "mistral", "groq", "odd"]).run();
+    let last = "export GROQ_API_KEY='gsk-0123456789'\nexport MISTRAL_API_KEY='sk-last-123456'\n";
     output.ok().stdout_is(last);
-    let child =
-        sandbox.cmd(&["exec", "openai-api", "odd", "--", "sh", "-c", "echo $OPENAI_API_KEY"]);
+    let child = sandbox.cmd(&["exec", "mistral", "odd", "--", "sh", "-c", "echo $MISTRAL_API_KEY"]);
     child.run().ok().stdout_is("sk-last-123456\n");
 }
 

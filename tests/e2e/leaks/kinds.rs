@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{ME, Watch};
 use crate::support::command::Output;
 use crate::support::rsa_key::RsaKey;
-use crate::support::sandbox::{in_seconds, make_private_dir, set_mode, write_private};
+use crate::support::sandbox::{in_seconds, make_private_dir, write_private};
 
 /// Provider and account of each kind.
-const ALL: [&str; 9] = [
+pub const ALL: [&str; 9] = [
     "groq/default",
     "codemie/jwt",
     "codemie/session",
@@ -25,11 +25,11 @@ const ALL: [&str; 9] = [
     "cursor/default",
 ];
 
-fn secret(what: &str) -> String {
+pub fn secret(what: &str) -> String {
     format!("0{what}.marker.begin-and.marker.end.{what}0")
 }
 
-fn jwt(what: &str, ttl_s: i64) -> String {
+pub fn jwt(what: &str, ttl_s: i64) -> String {
     let now = crate::support::idp::encoding::now_s();
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let claims = json!({"jti": secret(what), "exp": now.saturating_add_signed(ttl_s)});
@@ -37,14 +37,14 @@ fn jwt(what: &str, ttl_s: i64) -> String {
 }
 
 /// A home with all of them, their tokens good for so many seconds.
-struct Tour {
-    watch: Watch,
+pub struct Tour {
+    pub watch: Watch,
     ran: BTreeSet<String>,
     ttl_s: i64,
 }
 
 impl Tour {
-    fn new(ttl_s: i64) -> Self {
+    pub fn new(ttl_s: i64) -> Self {
         let watch = Watch::new();
         let rows = watch.desk.cmd("provider list --json").run().ok().json();
         let mut config = watch.desk.sandbox.read_config();
@@ -69,7 +69,7 @@ impl Tour {
     fn furnish(&mut self) {
         let sandbox = &self.watch.desk.sandbox;
         let origin = self.watch.desk.idp.origin();
-        let elsewhere = sandbox.work().parent().expect("a folder").join("elsewhere");
+        let elsewhere = self.elsewhere();
         make_private_dir(&elsewhere);
         let borrowed = elsewhere.join("auth.json");
         let held =
@@ -119,6 +119,42 @@ impl Tour {
         write("cursor/default", "bearer", tool);
     }
 
+    /// Where other tools keep their files: what stands there is theirs to show.
+    fn elsewhere(&self) -> std::path::PathBuf {
+        self.watch.desk.sandbox.work().parent().expect("a folder").join("elsewhere")
+    }
+
+    /// Another tool's sign-in, seen, trusted, handed out and forgotten.
+    fn source(&mut self) {
+        let tokens = json!({"access_token": jwt("codex", self.ttl_s), "id_token": jwt("codex-id", self.ttl_s),
+            "refresh_token": secret("codex-refresh"), "account_id": "acct-1"});
+        let file = self.elsewhere().join("auth.json");
+        let old = self.watch.desk.sandbox.read(&file);
+        let held =
+            json!({"OPENAI_API_KEY": null, "tokens": tokens, "last_refresh": in_seconds(-60)});
+        write_private(&file, &held.to_string());
+        self.watch.learn("another tool's refresh token", &secret("codex-refresh"));
+        for what in ["codex", "codex-id"] {
+            self.watch.learn("another tool's token", &secret(what));
+        }
+        self.quiet(&["source", "list", "--json"], "").ok();
+        self.quiet(&["source", "trust", "codex"], "");
+        self.quiet(&["source", "trust", "codex", "--yes"], "").ok();
+        self.quiet(&["source", "list"], "").ok();
+        let token = self.prints(&["token", "openai"], "");
+        token.check(
+            self.ttl_s < 0 || token.stdout.contains(&secret("codex")),
+            "theirs is handed out",
+        );
+        self.quiet(&["status", "--json"], "");
+        self.quiet(&["refresh", "openai"], "");
+        write_private(&file, &held.to_string()[..60]);
+        self.quiet(&["token", "openai"], "");
+        self.quiet(&["source", "list"], "");
+        self.quiet(&["source", "forget", "codex"], "");
+        write_private(&file, &old);
+    }
+
     /// What lies in the accounts now.
     fn learn(&self) {
         let watch = &self.watch;
@@ -155,6 +191,7 @@ impl Tour {
         let cmd = self.watch.desk.sandbox.cmd(words).stdin(stdin);
         // The metadata service of the machine is left alone.
         let cmd = cmd.env("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9");
+        let cmd = cmd.env("CODEX_HOME", &self.elsewhere().display().to_string());
         let output =
             self.watch.at_full_volume(cmd.env("MISTRAL_API_KEY", &secret("variable"))).run();
         output.check(!output.stderr.contains("panicked"), "no panic");
@@ -163,14 +200,14 @@ impl Tour {
     }
 
     /// Nothing of it may show a secret.
-    fn quiet(&mut self, words: &[&str], stdin: &str) -> Output {
+    pub fn quiet(&mut self, words: &[&str], stdin: &str) -> Output {
         let output = self.start(words, stdin);
         self.watch.keep(&output);
         output
     }
 
     /// It is there to print one.
-    fn prints(&mut self, words: &[&str], stdin: &str) -> Output {
+    pub fn prints(&mut self, words: &[&str], stdin: &str) -> Output {
         let output = self.start(words, stdin);
         self.watch.saw(&format!("stderr of {}", output.command), &output.stderr);
         if output.status != Some(0) {
@@ -259,6 +296,7 @@ impl Tour {
             let words: Vec<_> = words.split(' ').collect();
             self.quiet(&words, "");
         }
+        self.source();
         self.prints(&["token", "mistral"], "");
         self.prints(&["env", "mistral"], "");
     }
@@ -288,70 +326,6 @@ fn every_kind_while_its_token_lives() {
 #[test]
 fn every_kind_when_its_token_has_ended() {
     tour(-60);
-}
-
-/// In by `login` and by `import`, over what is there, and in forms that are refused.
-#[test]
-fn secrets_on_their_way_in() {
-    let mut tour = Tour::new(3000);
-    let (fresh, pasted) = (secret("pasted-key"), jwt("pasted-jwt", 900));
-    tour.watch.learn("pasted key", &fresh);
-    tour.watch.learn("pasted JWT", &pasted[30..]);
-    tour.quiet(&["login", "mistral", "--api-key-stdin"], &fresh).ok();
-    tour.quiet(&["login", "mistral", "--api-key-stdin", "--json"], &fresh).ok();
-    tour.quiet(&["login", "claude/me@example.com", "--api-key-stdin"], &fresh);
-    tour.quiet(&["login", "groq", "--api-key-stdin"], &format!("{fresh} and {fresh}"));
-    tour.quiet(&["login", "groq", "--api-key-stdin"], &format!("Bearer {fresh}\n{fresh}"));
-    tour.quiet(&["login", "codemie", "--jwt-token", "-"], &pasted);
-    tour.quiet(&["login", "codemie", "--jwt-token", "-"], &pasted.replace('.', "!"));
-    for name in ALL {
-        let whole = tour.prints(&["export", name], "").stdout;
-        let access = tour.prints(&["export", name, "--access-only"], "").stdout;
-        for text in [whole, access].iter().filter(|text| !text.is_empty()) {
-            tour.quiet(&["import", "-"], text);
-            tour.quiet(&["import", "-", "--replace", "--json"], text);
-            tour.quiet(&["import", "-", "--account", "second", "--replace"], text).ok();
-            tour.quiet(&["import", "-"], &text[..text.len() / 2]);
-            tour.quiet(&["import", "-"], &text.replace("\"kind\"", "\"kynd\""));
-            tour.quiet(&["import", "-"], &text.replace("\"version\": 1", "\"version\": 9"));
-            tour.quiet(&["import", "-"], &text.replace("\"provider\": \"", "\"provider\": \"../"));
-        }
-    }
-    tour.watch.nothing_leaked();
-}
-
-/// Files that are damaged, open to others, or cut short.
-#[test]
-fn files_that_cannot_be_used() {
-    let mut tour = Tour::new(3000);
-    for name in ALL {
-        let (provider, account) = name.split_once('/').expect("PROVIDER/ACCOUNT");
-        let file = tour.watch.desk.sandbox.account_file(provider, account);
-        let text = tour.watch.desk.sandbox.read(&file);
-        for (bytes, mode) in [
-            (text[..text.len() - 20].to_owned(), 0o600),
-            (text.replace("\"version\"", "\"verzion\""), 0o600),
-            (text.replace("\"version\":1", "\"version\":\"one\""), 0o600),
-            (text.clone(), 0o644),
-        ] {
-            write_private(&file, &bytes);
-            set_mode(&file, mode);
-            for words in [
-                &["token", name][..],
-                &["env", name],
-                &["export", name],
-                &["refresh", name],
-                &["status", provider],
-                &["status", "--json"],
-                &["account", "set", name, "note=x"],
-                &["doctor", "--offline"],
-            ] {
-                tour.quiet(words, "");
-            }
-        }
-        write_private(&file, &text);
-    }
-    tour.watch.nothing_leaked();
 }
 
 /// A command that is new has to be added to the tours.
