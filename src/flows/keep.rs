@@ -154,6 +154,13 @@ pub fn write(
             account.attributes = old.attributes;
         }
         Found::Account(old) => {
+            if old.identity.name().is_none() && account.identity.name().is_none() {
+                warnings.push(format!(
+                    "{} takes the place of an earlier sign-in: its provider does not say whose \
+                     they are; another person's goes to a name of its own (PROVIDER/NAME)",
+                    account.id
+                ));
+            }
             account.created_at = old.created_at;
             account.login_ids.extend(old.login_ids);
             account.login_ids.truncate(REMEMBERED_LOGINS);

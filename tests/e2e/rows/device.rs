@@ -291,3 +291,16 @@ fn a_row_with_keys_and_codes_asks_for_the_flag() {
     assert_eq!(seat.cmd("token xai/me@example.com").run().ok().line(), account["access_token"]);
     seat.idp.assert_content();
 }
+
+/// Kimi and Qwen never say who signed in, so nobody can tell a second person from the first.
+#[test]
+fn a_sign_in_of_nobody_known_says_that_it_takes_the_place_of_another() {
+    let seat = Seat::named("kimi");
+    for is_second in [false, true] {
+        begin(&seat);
+        seat.idp.approve_device(&seat.user_code());
+        let output = ask(&seat).ok().clone();
+        let says = output.stderr.contains("takes the place of an earlier sign-in");
+        output.check(says == is_second, "a warning at the second sign-in, and none at the first");
+    }
+}
