@@ -275,3 +275,23 @@ fn a_token_without_an_end_names_none() {
     output.ok().check(!output.stdout.contains("password_expiry_utc"), "no end");
     assert_eq!(desk.place.stored()["account"], ME);
 }
+
+/// One helper for all hosts: the provider is found by the host it names.
+#[test]
+fn without_a_provider_the_host_decides() {
+    let desk = Desk::new(|_| ());
+    let ask = |operation: &str, question: &str| {
+        desk.place.home.cmd(&["git-credential", operation]).stdin(question).run()
+    };
+    ask("get", &desk.question()).ok().stdout_is("");
+    let grant = desk.place.signed_in(FRESH_S);
+    let output = ask("get", &desk.question());
+    let password = format!("password={}", grant.access_token);
+    assert!(output.ok().stdout.lines().any(|line| line == password), "{}", output.report());
+    ask("get", "protocol=https\nhost=elsewhere.example\n\n").ok().stdout_is("");
+    let refused = format!("{}\n{password}\n\n", desk.question().trim_end());
+    ask("erase", &refused).ok().stdout_is("");
+    assert_eq!(desk.place.refreshes(), 1);
+    ask("store", &desk.question()).ok().stdout_is("");
+    ask("fill", &desk.question()).code(2).stdout_is("");
+}
