@@ -177,7 +177,7 @@ impl Place<'_> {
     }
 
     fn read(&self) -> std::result::Result<Vec<Held>, Unread> {
-        let bytes = foreign::read(&self.path, self.owner).map_err(Unread::Failed)?;
+        let bytes = foreign::read(&self.path, Some(self.owner)).map_err(Unread::Failed)?;
         let Some(bytes) = bytes else { return Ok(Vec::new()) };
         let document = format::parse(&bytes, self.source.comment_lines).map_err(Unread::Broken)?;
         Ok(format::held(self.source, &document))

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -14,11 +15,13 @@ use crate::flows::program;
 use crate::protocol::jwt;
 use crate::provider::{Provider, Tool};
 use crate::secret::Secret;
-use crate::store;
+use crate::store::foreign;
 use crate::text;
 use crate::time::Timestamp;
 
 const STATUS_LIMIT: Duration = Duration::from_secs(20);
+/// What is being written is whole by then.
+const WRITING: Duration = Duration::from_millis(50);
 
 /// Whether somebody is signed in there, by the tool's own word.
 pub fn is_signed_in(program: &Path, tool: &Tool) -> Result<bool> {
@@ -75,9 +78,18 @@ pub fn read(old: &Account, path: &str, row: &Provider) -> Result<Account> {
     };
     let sign_in =
         |why: String| Error::SignIn { account: old.id.to_string(), why, next: command_of(tool) };
-    let bytes = store::read_foreign(Path::new(path))?
-        .ok_or_else(|| sign_in(format!("nobody is signed in to {}", tool.program)))?;
-    let file: Value = serde_json::from_slice(&bytes).map_err(|_| {
+    let look = || -> Result<Option<Value>> {
+        let bytes = foreign::read(Path::new(path), None)?
+            .ok_or_else(|| sign_in(format!("nobody is signed in to {}", tool.program)))?;
+        Ok(serde_json::from_slice(&bytes).ok())
+    };
+    let mut file = look()?;
+    if file.is_none() {
+        // The tool may be writing it right now.
+        thread::sleep(WRITING);
+        file = look()?;
+    }
+    let file = file.ok_or_else(|| {
         sign_in(format!("{path} is no JSON; {} has to write it anew", tool.program))
     })?;
     let token = file.pointer(&tool.token).and_then(Value::as_str);

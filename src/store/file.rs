@@ -25,11 +25,6 @@ pub fn read_large(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
     read_checked(path, limit_bytes, check_mode)
 }
 
-/// The same of a file of another tool, whose mode is its own affair.
-pub fn read_foreign(path: &Path) -> Result<Option<Vec<u8>>> {
-    read_checked(path, LIMIT_BYTES, |_, _| Ok(()))
-}
-
 /// `check` judges the open file, before anything is read from it.
 pub fn read_checked(
     path: &Path,

@@ -57,10 +57,12 @@ pub fn look_at_program(path: &Path) -> Looked {
 }
 
 /// The whole content of a file that was consented to, if it still is the one: judged anew on the open
-/// file, which nobody can swap any more. None: it is gone.
-pub fn read(path: &Path, owner: u32) -> Result<Option<Vec<u8>>> {
+/// file, which nobody can swap any more. `owner` is whose it was then, where that was noted. None: it is
+/// gone.
+pub fn read(path: &Path, owner: Option<u32>) -> Result<Option<Vec<u8>>> {
     file::read_checked(path, LIMIT_BYTES, |path, metadata| {
-        let changed = (owner_of(metadata) != owner).then(|| ("its owner changed".to_owned(), None));
+        let is_other = owner.is_some_and(|owner| owner != owner_of(metadata));
+        let changed = is_other.then(|| ("its owner changed".to_owned(), None));
         match objection(metadata, path).or(changed) {
             None => Ok(()),
             Some((why, cure)) => {

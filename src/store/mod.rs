@@ -26,7 +26,7 @@ use crate::time::Timestamp;
 
 pub use audit::Event;
 pub use config_file::Config;
-pub use file::{Reservation, read_foreign};
+pub use file::Reservation;
 pub use inspect::{Home, Trouble};
 pub use lock::AccountLock;
 pub use pending_file::Claimed;

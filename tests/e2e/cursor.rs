@@ -168,3 +168,16 @@ fn without_the_tool_a_key_is_asked_for() {
     let basic = "Basic a2V5XzAxMjM0NTY3ODlhYmNkZWY6";
     assert_eq!(shown["headers"]["Authorization"], basic);
 }
+
+/// The rules of every other tool's file: what others may change proves nothing.
+#[test]
+fn a_file_that_others_may_change_is_refused() {
+    let desk = Desk::new();
+    desk.login("y\ny\n");
+    fs::set_permissions(desk.file(), fs::Permissions::from_mode(0o666)).unwrap();
+    let out = desk.cmd("token cursor").run();
+    out.code(5).stdout_is("").stderr_has("try: chmod");
+    assert_eq!(desk.sandbox.mode(&desk.file()), 0o666, "it is not ours to change");
+    fs::set_permissions(desk.file(), fs::Permissions::from_mode(0o600)).unwrap();
+    desk.cmd("token cursor").run().ok().stdout_is(&format!("{}\n", desk.token));
+}

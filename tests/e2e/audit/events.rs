@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{events, lines, trail, with_key};
-use crate::support::sandbox::{Sandbox, in_seconds};
+use crate::support::sandbox::{Sandbox, in_seconds, make_private_dir, write_private};
 use crate::support::tool;
 use crate::token::place::{EXPIRED_S, FRESH_S, ME, Place};
 
@@ -151,4 +151,25 @@ fn no_secret_stands_in_the_trail() {
         let mut keys = line.as_object().expect("an object").keys();
         assert!(keys.all(|key| known.contains(&key.as_str())), "{line}");
     }
+}
+
+/// A consent is an event, and so is each token handed out from the file that it is for.
+#[test]
+fn a_consent_and_what_is_handed_out_by_it_are_noted() {
+    let sandbox = Sandbox::new();
+    let codex = sandbox.user_home().join(".codex");
+    make_private_dir(&codex);
+    write_private(&codex.join("auth.json"), r#"{"OPENAI_API_KEY":"sk-marker-0123456789"}"#);
+    sandbox.write_config(&json!({}));
+    sandbox.cmd(&["source", "trust", "codex", "--yes"]).run().ok();
+    sandbox.cmd(&["token", "openai-api"]).run().ok().stdout_is("sk-marker-0123456789\n");
+    let trail = sandbox.cmd(&["audit", "--json"]).run();
+    let events = trail.ok().json()["events"].as_array().expect("a list").clone();
+    let seen: Vec<_> = events.iter().map(|e| (&e["event"], &e["provider"])).collect();
+    assert_eq!(
+        seen,
+        [(&json!("trust"), &json!("codex")), (&json!("hand_out"), &json!("openai-api"))]
+    );
+    assert!(events.iter().all(|event| event["by"].is_string()), "{events:?}");
+    assert!(!trail.stdout.contains("sk-marker"));
 }

@@ -45,6 +45,17 @@ fn the_interval_and_every_change_of_it_is_obeyed_to_the_second() {
 }
 
 #[test]
+fn a_server_that_names_its_pause_gets_it() {
+    let demo = demo();
+    demo.idp.shape_device(|shape| shape.interval = Interval::Number(1));
+    demo.idp.fault("device_poll", Fault::RetryAfter(429, "4".into()), Times::Once);
+    let polling = Polling::start(&demo, &[]);
+    demo.idp.wait_for("device_poll", 1);
+    polling.approved(&demo).ok();
+    assert_gaps(&demo, &[4.0]);
+}
+
+#[test]
 fn asking_once_again_and_again_is_not_asking_too_often() {
     let demo = demo();
     let begun = Begun::of(&demo, "demo");

@@ -224,6 +224,24 @@ impl Drop for BoundFile {
     }
 }
 
+#[test]
+fn a_login_and_a_logout_over_a_file_that_is_mounted_alone_spend_and_revoke_nothing() {
+    let place = Place::new();
+    place.signed_in(FRESH_S);
+    let source = place.home.work().join("of-the-host.json");
+    let Some(_bound) = BoundFile::over(&place.file(), &source) else { return };
+    for words in [
+        &["login", "my-idp", "--print-auth-url"][..],
+        &["login", &format!("my-idp/{ME}"), "--print-auth-url"],
+        &["logout", "my-idp"],
+    ] {
+        let output = place.home.cmd(words).run();
+        output.code(5).stdout_is("").stderr_has("mount its folder instead");
+    }
+    assert_eq!(place.idp.requests().len(), 0, "{}", place.idp.counters());
+    place.token().run().ok();
+}
+
 /// NEEDS 8: no rename can replace such a file, so a refresh writes the host's file, or fails
 /// before the token is spent.
 #[test]
