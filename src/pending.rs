@@ -98,7 +98,7 @@ impl PendingLogin {
 /// The command that signs in by this row, which may be at an address of its own.
 pub fn login_command(account: &AccountRef, row: &Provider) -> String {
     let command = account.login_command();
-    match row.instance.as_ref().and_then(|instance| instance.address.as_deref()) {
+    match row.address() {
         Some(address) => format!("{command} --url {}", text::shell_word(address)),
         None => command,
     }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::flows::finish::{self, Amend};
 use crate::flows::keep::SignedIn;
 use crate::flows::login::{check_room, finished_elsewhere};
+use crate::flows::random;
 use crate::net::client::{Client, Reply};
 use crate::pending::{self, Begun, PendingLogin};
 use crate::protocol::device::{self, Asked, Poll};
@@ -84,10 +85,7 @@ fn says_error(body: &Secret) -> bool {
 }
 
 fn draw_verifier() -> Result<Secret> {
-    let mut random = [0; 64];
-    let drawn = getrandom::fill(&mut random);
-    drawn.map_err(|e| Error::failed(format!("the system gives no random bytes: {e}")))?;
-    Ok(pkce::verifier(&random))
+    Ok(pkce::verifier(&random::bytes()?))
 }
 
 fn not_started(row: &Provider, account: &AccountRef, reply: &Reply) -> Error {

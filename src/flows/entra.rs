@@ -42,7 +42,7 @@ pub fn login(wanted: Wanted, row: &Provider, client: &Client, store: &Store) -> 
     store.sweep(Timestamp::now());
     let space = store.reserve_account(&wanted.id)?;
     let mut extra = Map::new();
-    let address = row.instance.as_ref().and_then(|instance| instance.address.as_deref());
+    let address = row.address();
     extra.extend(address.map(|address| ("instance".to_owned(), Value::from(address))));
     extra.insert("deployment".to_owned(), Value::from(wanted.deployment));
     let (mut minted, mut identity) = (Minted::none(), Identity::default());
@@ -137,7 +137,7 @@ fn next_step(id: &AccountId, row: &Provider) -> String {
 
 /// The command that signs in there, whether or not an account knows the address.
 fn at_address(id: &AccountId, row: &Provider) -> String {
-    let address = row.instance.as_ref().and_then(|instance| instance.address.as_deref());
+    let address = row.address();
     let url = address.map_or(String::new(), |url| format!(" --url {}", text::shell_word(url)));
     format!("{}{url}", id.login_command())
 }

@@ -105,7 +105,7 @@ pub fn is_expected(expected: &str, who: &Identity) -> bool {
 /// The person's name; people at an instance of their own may have the same name elsewhere.
 fn account_name(login: &PendingLogin, who: &Identity) -> String {
     let name = who.name().map_or("default".to_owned(), text::short_name);
-    match login.provider.instance.as_ref().and_then(|instance| instance.address.as_deref()) {
+    match login.provider.address() {
         Some(address) => format!("{name}@{}", provider::name_of(address)),
         None => name,
     }
@@ -131,7 +131,7 @@ fn new_account(
     account.issued_by = row.token_url.as_deref().and_then(endpoint::origin);
     account.login_ids = vec![login.login_id.clone()];
     account.extra = extra;
-    if let Some(address) = row.instance.as_ref().and_then(|instance| instance.address.as_deref()) {
+    if let Some(address) = row.address() {
         account.extra.insert("instance".to_owned(), Value::from(address));
     }
     account

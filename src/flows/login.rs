@@ -8,7 +8,7 @@ use crate::account::{AccountId, AccountRef, OauthClient};
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::keep::SignedIn;
-use crate::flows::{finish, session};
+use crate::flows::{finish, random, session};
 use crate::net::client::Client;
 use crate::net::loopback::{self, Heard, Listener, Rules, Source};
 use crate::net::page;
@@ -52,10 +52,7 @@ pub fn begin(wish: Wish, store: &Store) -> Result<PendingLogin> {
     // Found before the person goes to the browser, not after.
     let token_url = wish.provider.need(&wish.provider.token_url, "token_url")?;
     endpoint::check("the token endpoint", token_url)?;
-    let (mut state_bytes, mut verifier_bytes) = ([0; 32], [0; 64]);
-    let drawn = getrandom::fill(&mut state_bytes).and(getrandom::fill(&mut verifier_bytes));
-    drawn.map_err(|e| Error::failed(format!("the system gives no random bytes: {e}")))?;
-    let (state, verifier) = (pkce::state(&state_bytes), pkce::verifier(&verifier_bytes));
+    let (state, verifier) = (pkce::state(&random::bytes()?), pkce::verifier(&random::bytes()?));
     let asked = authorize::Asked {
         client_id: &wish.client.id,
         redirect_uri: &wish.redirect_uri,

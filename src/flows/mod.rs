@@ -18,6 +18,7 @@ pub mod logout;
 pub mod models;
 pub mod program;
 pub mod project;
+pub mod random;
 pub mod redirect;
 pub mod renew;
 pub mod service_account;

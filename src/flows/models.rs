@@ -30,9 +30,8 @@ pub fn list(
         crate::log::warn(&format!("the session was renewed and not kept: {error}"));
     }
     let host = endpoint::origin(&url).unwrap_or_default();
-    if reply.status == 429 || reply.status >= 500 {
-        let what = format!("{host} answered {} just now", reply.status);
-        return Err(Error::Temporary { what, retry_after_s: reply.retry_after_s, next: None });
+    if let Some(error) = reply.not_now(&host) {
+        return Err(error);
     }
     let is_session = matches!(account.credential, Credential::Cookie(..) | Credential::Bearer(..));
     let is_out = session::is_signed_out(reply.status, &reply.content_type, &reply.body);

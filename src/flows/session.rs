@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::flows::fresh::{Tools, sign_in};
 use crate::flows::keep::{self, SignedIn};
 use crate::flows::login::Wish;
-use crate::flows::{finish, renew};
+use crate::flows::{finish, random, renew};
 use crate::net::client::{Client, Reply};
 use crate::pending::{Begun, PendingLogin};
 use crate::protocol::{attach, pkce, request, session};
@@ -32,11 +32,8 @@ pub fn begin(wish: Wish, now: Timestamp, store: &Store) -> Result<PendingLogin> 
     let port = session::port(&wish.redirect_uri).unwrap_or_default();
     let auth_url = template.replace("{port}", &port.to_string());
     endpoint::check("the sign-in address", &auth_url)?;
-    let mut random = [0; 32];
-    let drawn = getrandom::fill(&mut random);
-    drawn.map_err(|e| Error::failed(format!("the system gives no random bytes: {e}")))?;
     let pending = PendingLogin {
-        login_id: pkce::login_id(pkce::state(&random).expose()),
+        login_id: pkce::login_id(pkce::state(&random::bytes()?).expose()),
         account: wish.account,
         provider: wish.provider,
         client_secret: None,
@@ -100,7 +97,7 @@ fn show(
     let (cookies, expires_at) = session::header(pasted).ok_or_else(no_session)?;
     let space = finish::reserve(login, store)?;
     let now = Timestamp::now();
-    let address = row.instance.as_ref().and_then(|instance| instance.address.as_deref());
+    let address = row.address();
     let address = address.unwrap_or_default();
     let name = login.account.account.clone();
     let name = name.unwrap_or_else(|| provider::name_of(address));
@@ -176,9 +173,8 @@ fn ask_user(account: &Account, row: &Provider, client: &Client) -> Result<(Reply
     let url = url.strip_prefix(own_base).map_or(url.to_owned(), |path| format!("{base}{path}"));
     let reply = client.send(get(&url, account)?)?;
     let host = endpoint::origin(&url).unwrap_or_default();
-    if reply.status == 429 || reply.status >= 500 {
-        let what = format!("{host} answered {} just now", reply.status);
-        return Err(Error::Temporary { what, retry_after_s: reply.retry_after_s, next: None });
+    if let Some(error) = reply.not_now(&host) {
+        return Err(error);
     }
     if session::is_signed_out(reply.status, &reply.content_type, &reply.body) {
         return Err(Error::Refused {

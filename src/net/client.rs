@@ -41,6 +41,18 @@ pub struct Reply {
     pub too_long: bool,
 }
 
+impl Reply {
+    /// The error of an answer that says "not now", whatever else is in it: 429 and 5xx.
+    pub fn not_now(&self, host: &str) -> Option<Error> {
+        let is_trouble = self.status == 429 || self.status >= 500;
+        is_trouble.then(|| Error::Temporary {
+            what: format!("{host} answered {} just now", self.status),
+            retry_after_s: self.retry_after_s,
+            next: None,
+        })
+    }
+}
+
 /// Making one opens nothing and reads nothing: each agent is built at its first use.
 /// http is only ever loopback, so it needs neither certificates nor a proxy.
 pub struct Client {

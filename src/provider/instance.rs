@@ -42,6 +42,11 @@ pub fn name_of(instance: &str) -> String {
 }
 
 impl Provider {
+    /// The address that this row is at, where its provider has many.
+    pub fn address(&self) -> Option<&str> {
+        self.instance.as_ref()?.address.as_deref()
+    }
+
     /// The row of an account: at its address, if it has one.
     pub fn at(&self, address: Option<&str>) -> Result<Cow<'_, Provider>> {
         match address {

@@ -7,7 +7,7 @@ use crate::commands::App;
 use crate::commands::login::Login;
 use crate::error::{Error, Result};
 use crate::flows::environment;
-use crate::provider::Provider;
+use crate::provider::{self, Provider};
 use crate::term::prompt;
 use crate::text::shell_word;
 
@@ -47,6 +47,15 @@ pub fn at<'a>(
         Some(address) => row.at_instance(&instance.normalise(&address)?).map(Cow::Owned),
         None => Ok(Cow::Borrowed(row)),
     }
+}
+
+/// The account that a key or token of this row becomes: the name that was typed, else the host of the
+/// installation, else `default`.
+pub fn account_id(account: &AccountRef, row: &Provider) -> AccountId {
+    let name = account.account.clone();
+    let name =
+        name.unwrap_or_else(|| row.address().map_or("default".to_owned(), provider::name_of));
+    AccountId { provider: row.id.clone(), account: name }
 }
 
 /// Where the account that is meant lives; a file that cannot be read is no obstacle to a new login.

@@ -1,13 +1,13 @@
 //! A key or a bearer token instead of a sign-in.
 
-use crate::account::{AccountId, AccountRef};
+use crate::account::AccountRef;
 use crate::commands::App;
-use crate::commands::login::Login;
 use crate::commands::login::outcome::tell;
+use crate::commands::login::{Login, instance};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::key;
-use crate::provider::{self, Provider};
+use crate::provider::Provider;
 use crate::term::{self, prompt};
 use crate::text::shell_word;
 
@@ -66,11 +66,8 @@ fn keep(
     row: &Provider,
     app: &App,
 ) -> Result<()> {
-    let address = row.instance.as_ref().and_then(|instance| instance.address.as_deref());
-    let name = address.map_or("default".to_owned(), provider::name_of);
-    let name = account.account.clone().unwrap_or(name);
-    let id = AccountId { provider: row.id.clone(), account: name };
-    let facts = [("instance", address), ("deployment", deployment)];
+    let id = instance::account_id(account, row);
+    let facts = [("instance", row.address()), ("deployment", deployment)];
     let facts = facts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
     tell(&key::store(id, credential, facts.collect(), args.replace, &app.store)?, args)
 }

@@ -2,10 +2,11 @@
 //! and wait. `device.rs` does the same for device logins.
 
 mod args;
-mod azure;
+
 mod browser;
 mod closed;
 mod device;
+mod entra;
 mod finish;
 mod instance;
 mod key;
@@ -50,7 +51,7 @@ pub fn run(args: &Login) -> Result<()> {
     closed::tell(row, args);
     let row = &*instance::at(row, &account, args, &app)?;
     match way(row, args)? {
-        Way::ApiKey if row.ways.contains(&Way::Entra) => azure::with_key(args, &account, row, &app),
+        Way::ApiKey if row.ways.contains(&Way::Entra) => entra::with_key(args, &account, row, &app),
         Way::ApiKey => key::run(args, &account, row, &app),
         Way::Bearer => key::bearer(args, &account, row, &app),
         Way::Browser | Way::Device => {
@@ -65,7 +66,7 @@ pub fn run(args: &Login) -> Result<()> {
             let client = OauthClient { id: String::new(), secret: None };
             browser::run(args, Ready { account, row: row.clone(), client }, &app)
         }
-        Way::Entra => azure::run(args, &account, row, &app),
+        Way::Entra => entra::run(args, &account, row, &app),
         Way::ServiceAccount => service_account::run(args, &account, row, &app),
         Way::Tool => tool::run(args, &account, row, &app),
     }

@@ -1,12 +1,12 @@
-//! Azure: an endpoint, a deployment, and then Entra ID or a key.
+//! Microsoft Entra ID (Azure): an endpoint, a deployment, and then an identity or a key.
 
 use crate::account::{AccountId, AccountRef};
 use crate::commands::App;
 use crate::commands::login::outcome::tell;
-use crate::commands::login::{Login, key};
+use crate::commands::login::{Login, instance, key};
 use crate::error::{Error, Result};
 use crate::flows::{entra, environment};
-use crate::provider::{self, Provider};
+use crate::provider::Provider;
 use crate::term::{self, prompt};
 use crate::text;
 
@@ -19,14 +19,14 @@ pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Res
         let what = "--expect needs a token to look at; it excludes --no-verify";
         return Err(Error::usage(what).or_try(account.login_command()));
     }
-    let id = id_of(account, row);
+    let id = instance::account_id(account, row);
     let deployment = match deployment(&id, args, app)? {
         Some(deployment) => deployment,
         None if prompt::is_possible(args.no_input) => {
             checked(prompt::line(&format!("deployment of {}: ", row.title))?)?
         }
         None => {
-            let address = row.instance.as_ref().and_then(|instance| instance.address.as_deref());
+            let address = row.address();
             let url = text::shell_word(address.unwrap_or("URL"));
             return Err(Error::PromptNeeded {
                 what: format!("which deployment of {}?", id.account),
@@ -56,17 +56,9 @@ pub fn run(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Res
 
 /// A key on stdin; which deployment it is for may stay open.
 pub fn with_key(args: &Login, account: &AccountRef, row: &Provider, app: &App) -> Result<()> {
-    let id = id_of(account, row);
+    let id = instance::account_id(account, row);
     let deployment = deployment(&id, args, app)?;
     key::with_deployment(deployment.as_deref(), args, account, row, app)
-}
-
-/// The name that was typed, else the host.
-fn id_of(account: &AccountRef, row: &Provider) -> AccountId {
-    let address = row.instance.as_ref().and_then(|instance| instance.address.as_deref());
-    let name = account.account.clone();
-    let name = name.unwrap_or_else(|| address.map_or("default".to_owned(), provider::name_of));
-    AccountId { provider: row.id.clone(), account: name }
 }
 
 /// The flag, else the environment, else that of the last login.
