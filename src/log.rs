@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -16,8 +17,22 @@ fn enabled(level: &str) -> bool {
     wanted.is_some_and(|wanted| rank.is_some_and(|rank| rank <= wanted))
 }
 
+static IS_SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing goes to stderr, from here or from `term`.
+pub fn be_silent() {
+    IS_SILENT.store(true, Ordering::Relaxed);
+}
+
+pub fn is_silent() -> bool {
+    IS_SILENT.load(Ordering::Relaxed)
+}
+
 /// A warning, whatever the level.
 pub fn warn(line: &str) {
+    if is_silent() {
+        return;
+    }
     // A closed stderr is no reason to fail.
     let _ = writeln!(std::io::stderr(), "keyfob: warning: {line}");
 }
@@ -27,7 +42,7 @@ pub fn debug(line: &str) {
 }
 
 fn print(level: &str, line: &str) {
-    if enabled(level) {
+    if enabled(level) && !is_silent() {
         // A closed stderr is no reason to fail.
         let _ = writeln!(std::io::stderr(), "{level}: {line}");
     }

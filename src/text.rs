@@ -20,6 +20,13 @@ pub fn harmless(text: &str, limit: usize) -> String {
     out.trim_end().to_owned()
 }
 
+/// A model's text fit for a terminal: lines, tabs and every script stay; control characters and marks
+/// that reorder what is read go.
+pub fn printable(text: &str) -> String {
+    let reorders = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|&c| matches!(c, '\n' | '\t') || !(c.is_control() || reorders(c))).collect()
+}
+
 /// Control characters, and the Unicode marks that reorder or hide text.
 fn is_dangerous(c: char) -> bool {
     c.is_control()
@@ -123,6 +130,12 @@ pub fn from_file_name(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_models_text_cannot_steer_the_terminal() {
+        let text = "a\tb\r\nc\u{1b}[2Jd\u{9b}e\u{202e}f\u{200d}g\u{7}";
+        assert_eq!(printable(text), "a\tb\nc[2Jdef\u{200d}g");
+    }
 
     #[test]
     fn terminal_tricks_are_removed() {

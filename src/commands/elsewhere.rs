@@ -15,6 +15,38 @@ use crate::term;
 use crate::time::Timestamp;
 
 impl App {
+    /// Providers ready through a variable: the one wanted, or every one.
+    pub fn ready_by_variable(
+        &self,
+        wanted: Option<&str>,
+    ) -> Result<Vec<(String, environment::Found)>> {
+        let mut ready = Vec::new();
+        for (row, _) in self.providers.readable()? {
+            if wanted.is_some_and(|wanted| wanted != row.id) {
+                continue;
+            }
+            let found = environment::credential(row).unwrap_or_else(|error| {
+                term::warn(&error.to_string());
+                None
+            });
+            let Some(found) = found else { continue };
+            if wanted.is_none() && self.has_key_row(row, &found.name)? {
+                continue;
+            }
+            ready.push((row.id.clone(), found));
+        }
+        Ok(ready)
+    }
+
+    /// Whether a sign-in row's variable belongs to another row, one that takes keys.
+    fn has_key_row(&self, row: &Provider, variable: &str) -> Result<bool> {
+        let takes_keys = |row: &Provider| row.ways.contains(&Way::ApiKey);
+        let mut others = self.providers.readable()?.iter().map(|(other, _)| other);
+        Ok(!takes_keys(row)
+            && others
+                .any(|other| takes_keys(other) && other.env.iter().any(|name| name == variable)))
+    }
+
     /// First usable wins. What was found and cannot be used is told, never passed over in silence.
     pub fn elsewhere(&self, asked: &Asked) -> Result<HandOut> {
         let row = self.providers.get(&asked.account.provider)?;

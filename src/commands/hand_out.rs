@@ -47,12 +47,64 @@ pub struct HandOut {
 impl HandOut {
     /// The row as it is for this account.
     pub fn row<'a>(&self, app: &'a App) -> Result<Cow<'a, Provider>> {
-        app.providers.get(&self.account.id.provider)?.at(self.account.instance())
+        environment::row_for(&self.account, &app.providers)
+    }
+
+    /// The error of one who used it: no login would put another in the place of what is not stored.
+    pub fn explain(&self, error: Error, asked: &Asked, command: &str) -> Error {
+        let Error::SignIn { why, next, .. } = error else { return error };
+        let account = &self.account.id;
+        if self.is_stored {
+            return Error::SignIn { account: account.to_string(), why, next };
+        }
+        let next = match &self.variable {
+            Some(name) => format!("export {name}=… with a new one"),
+            None if asked.jwt.is_some() => {
+                format!("keyfob {command} {} --jwt-token -", account.provider)
+            }
+            None => next.replace("/environment", ""),
+        };
+        Error::SignIn { account: account.provider.clone(), why, next }
     }
 }
 
+/// Where a credential is.
+pub enum Place {
+    /// Not in the store, and good as it is.
+    Given(HandOut),
+    /// An account of the store, as just read.
+    Stored(Account),
+}
+
 impl App {
+    /// A credential good for what is asked; renewed, if it has to be.
     pub fn hand_out(&self, asked: &Asked) -> Result<HandOut> {
+        match self.find(asked)? {
+            Place::Given(found) => Ok(found),
+            Place::Stored(first_seen) => self.freshened(first_seen, asked),
+        }
+    }
+
+    /// Does something with the credential. One of the store that is turned away before its time has
+    /// been ended by its provider, and is renewed once. `command` is the one that runs.
+    pub fn using<T>(
+        &self,
+        asked: &Asked,
+        command: &str,
+        mut use_it: impl FnMut(&HandOut) -> Result<T>,
+    ) -> Result<T> {
+        let found = self.hand_out(asked)?;
+        match use_it(&found) {
+            Err(Error::SignIn { .. }) if found.is_stored && found.account.can_refresh() => {
+                use_it(&self.hand_out(&Asked { need: Need::Renewed, ..*asked })?)
+            }
+            Err(error) => Err(found.explain(error, asked, command)),
+            outcome => outcome,
+        }
+    }
+
+    /// Looks for the credential, in the order of the search.
+    pub fn find(&self, asked: &Asked) -> Result<Place> {
         if let Some(pasted) = asked.jwt {
             let pasted =
                 if pasted == "-" { term::prompt::piped("token")? } else { pasted.to_owned() };
@@ -61,7 +113,7 @@ impl App {
             let id = self.account(asked.account).ok().flatten();
             let stored = id.and_then(|id| self.store.read_account(&id).ok().flatten());
             let account = self.on_the_spot(jwt, asked, stored.as_ref())?;
-            return Ok(HandOut { account, variable: None, is_stored: false });
+            return Ok(Place::Given(HandOut { account, variable: None, is_stored: false }));
         }
         let id = self.account(asked.account)?;
         let provider = match &id {
@@ -70,9 +122,9 @@ impl App {
         };
         let is_named = asked.account.account.is_some() || chosen_by_variable(provider).is_some();
         if !is_named && let Some(found) = self.before_the_store(provider, asked)? {
-            return Ok(found);
+            return Ok(Place::Given(found));
         }
-        let Some(id) = id else { return self.elsewhere(asked) };
+        let Some(id) = id else { return self.elsewhere(asked).map(Place::Given) };
         let first_seen = self.store.read_account(&id)?.ok_or_else(|| fresh::nobody(&id))?;
         let gives_way =
             matches!(first_seen.credential, Credential::Bearer(..) | Credential::Cookie(..));
@@ -81,8 +133,13 @@ impl App {
             && let Some(found) = environment::jwt(self.providers.get(&id.provider)?)?
         {
             let account = self.on_the_spot(found.credential, asked, Some(&first_seen))?;
-            return Ok(HandOut { account, variable: Some(found.name), is_stored: false });
+            let variable = Some(found.name);
+            return Ok(Place::Given(HandOut { account, variable, is_stored: false }));
         }
+        Ok(Place::Stored(first_seen))
+    }
+
+    fn freshened(&self, first_seen: Account, asked: &Asked) -> Result<HandOut> {
         let fresh = fresh::layer(asked.layer, first_seen, asked.need, &self.tools())?;
         if let Some(warning) = &fresh.warning {
             term::warn(warning);

@@ -3,6 +3,8 @@
 
 mod account;
 mod audit;
+mod auth_test;
+mod child;
 mod completions;
 mod config;
 mod doctor;
@@ -17,6 +19,7 @@ mod models;
 mod pending;
 mod provider;
 mod refresh;
+mod run;
 mod setup;
 mod source;
 mod status;
@@ -79,6 +82,7 @@ struct Top {
 enum Command {
     Account(account::AccountArgs),
     Audit(audit::Audit),
+    AuthTest(auth_test::AuthTest),
     Completions(completions::Completions),
     Doctor(doctor::Doctor),
     Env(env::Env),
@@ -93,6 +97,7 @@ enum Command {
     Pending(pending::Pending),
     Provider(provider::ProviderArgs),
     Refresh(refresh::Refresh),
+    Run(run::Run),
     Setup(setup::Setup),
     Source(source::Source),
     Status(status::Status),
@@ -258,12 +263,21 @@ fn arguments() -> Result<(Vec<String>, Vec<OsString>)> {
         args.push("--help".to_owned());
     }
     // A lone dash is a flag to argh, unless it stands behind `--`.
-    let is_import = !is_tail && args.first().is_some_and(|first| first == "import");
-    if let Some(at) = args.iter().position(|arg| arg == "-").filter(|_| is_import) {
+    let reads_stdin = args.first().is_some_and(|first| first == "import" || first == "run");
+    if let Some(at) = lone_dash(&args).filter(|_| reads_stdin && !is_tail) {
         args.remove(at);
         args.extend(["--".to_owned(), "-".to_owned()]);
     }
     Ok((args, Vec::new()))
+}
+
+/// A dash that is an argument of its own and no option's value.
+fn lone_dash(args: &[String]) -> Option<usize> {
+    const SWITCHES: [&str; 4] = ["--json", "--no-stream", "--replace", "--silent"];
+    let is_alone =
+        |before: &String| !before.starts_with("--") || SWITCHES.contains(&before.as_str());
+    let mut pairs = args.windows(2);
+    pairs.position(|pair| pair[1] == "-" && is_alone(&pair[0])).map(|at| at + 1)
 }
 
 fn run(args: &[String], tail: &[OsString]) -> Result<()> {
@@ -281,6 +295,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
     match top.command {
         Some(Command::Account(args)) => account::run(args),
         Some(Command::Audit(args)) => audit::run(&args),
+        Some(Command::AuthTest(args)) => auth_test::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Env(args)) => env::run(&args),
@@ -295,6 +310,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Pending(args)) => pending::run(args),
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Refresh(args)) => refresh::run(&args),
+        Some(Command::Run(args)) => run::run(&args),
         Some(Command::Setup(args)) => setup::run(&args),
         Some(Command::Source(args)) => source::run(args),
         Some(Command::Status(args)) => status::run(&args),

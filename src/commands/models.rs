@@ -4,11 +4,10 @@ use serde_json::{Value, json};
 use crate::account::AccountRef;
 use crate::commands::hand_out::{Asked, HandOut};
 use crate::commands::{App, Object};
-use crate::error::{Error, Result};
-use crate::flows::fresh::Need;
-use crate::flows::models;
-use crate::protocol::models::Model;
+use crate::error::Result;
+use crate::flows::models::{self, Listed};
 use crate::term;
+use crate::time::Timestamp;
 
 /// Lists the models that a credential may use, as its API tells them.
 #[derive(ArgsInfo, FromArgs)]
@@ -18,7 +17,8 @@ use crate::term;
     help_triggers("-h", "--help"),
     example = "keyfob models openrouter\nkeyfob models codemie --jwt-token - --base-url URL",
     note = "A token given with --jwt-token goes before one in the provider's variable, and\n\
-            that before what is stored. What is stored is sent to its own provider only."
+            that before what is stored. What is stored is sent to its own provider only.\n\
+            The API is always asked; when it cannot be reached, the last list is shown."
 )]
 pub struct Models {
     /// whose: PROVIDER or PROVIDER/ACCOUNT
@@ -49,14 +49,12 @@ pub fn run(args: &Models) -> Result<()> {
         base_url: args.base_url.as_deref(),
         ..Asked::of(&args.account)
     };
-    let found = app.hand_out(&asked)?;
-    let models = match list(&found, &app) {
-        // Turned away before its time: the provider has ended it on its side.
-        Err(Error::SignIn { .. }) if found.is_stored && found.account.can_refresh() => {
-            list(&app.hand_out(&Asked { need: Need::Renewed, ..asked })?, &app)?
-        }
-        other => other?,
-    };
+    let listed = app.using(&asked, "models", |found| list(found, &app))?;
+    if let Some((asked_at, error)) = &listed.remembered {
+        let when = asked_at.in_words(Timestamp::now());
+        term::warn(&format!("{error}; this is the list of {when}"));
+    }
+    let models = listed.models;
     if args.json {
         let models: Vec<Value> =
             models.iter().map(|model| json!({"id": model.id, "label": model.label})).collect();
@@ -69,17 +67,11 @@ pub fn run(args: &Models) -> Result<()> {
     term::print(&models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>().join("\n"))
 }
 
-fn list(found: &HandOut, app: &App) -> Result<Vec<Model>> {
-    match models::list(&found.account, &*found.row(app)?, &app.client, &app.store) {
-        // No login would put another in its place.
-        Err(Error::SignIn { why, .. }) if !found.is_stored => {
-            let account = found.account.id.provider.clone();
-            let next = match &found.variable {
-                Some(name) => format!("export {name}=… with a new one"),
-                None => format!("keyfob models {account} --jwt-token -"),
-            };
-            Err(Error::SignIn { account, why, next })
-        }
-        outcome => outcome,
+fn list(found: &HandOut, app: &App) -> Result<Listed> {
+    let row = &*found.row(app)?;
+    if found.is_stored {
+        return models::list_and_remember(&found.account, row, &app.client, &app.store);
     }
+    let models = models::list(&found.account, row, &app.client, &app.store)?;
+    Ok(Listed { models, remembered: None })
 }

@@ -9,7 +9,6 @@ use crate::commands::{App, Object};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::{check, environment, tool};
-use crate::provider::{Provider, Way};
 use crate::store::Found;
 use crate::term;
 use crate::text;
@@ -139,8 +138,9 @@ fn row_of(id: &AccountId, should_check: bool, app: &App) -> Result<Row> {
     let found = match app.store.find_account(id) {
         Ok(Found::Account(account)) if should_check => {
             let checked = check::check(*account, &app.tools());
-            if let Some(warning) = &checked.warning {
-                term::warn(warning);
+            let error = checked.outcome.err().map(|error| error.to_string());
+            if let Some(warning) = checked.warning.or(error) {
+                term::warn(&warning);
             }
             Ok((checked.account, checked.is_dead))
         }
@@ -184,47 +184,29 @@ fn as_it_is_now(account: Account, app: &App) -> Account {
     row.and_then(|row| tool::read(&account, path, row).ok()).unwrap_or(account)
 }
 
-/// Providers ready through a variable: those with no account of ours, or the one asked for.
 fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
     if args.account.as_ref().is_some_and(|typed| typed.account.is_some()) {
         return Ok(Vec::new());
     }
     let wanted = match &args.account {
-        Some(typed) => Some(app.providers.get(&typed.provider)?.id.clone()),
+        Some(typed) => Some(app.providers.get(&typed.provider)?.id.as_str()),
         None => None,
     };
-    let mut rows = Vec::new();
-    for (provider, _) in app.providers.readable()? {
-        if wanted.as_ref().is_some_and(|wanted| *wanted != provider.id) {
-            continue;
-        }
-        let found = match environment::credential(provider) {
-            Ok(found) => found,
-            Err(error) => {
-                term::warn(&error.to_string());
-                None
-            }
-        };
-        let Some(found) = found else { continue };
-        if wanted.is_none() && has_key_row(provider, &found.name, app)? {
-            continue;
-        }
-        rows.push(Row {
-            provider: provider.id.clone(),
-            account: None,
-            is_default: false,
-            kind: found.credential.kind(),
-            state: State::Valid,
-            expires_at: found.credential.expires_at(),
-            can_refresh: false,
-            source: format!("env:{}", found.name),
-            path: None,
-            identity: Identity::default(),
-            note: ends_soon(&found.credential),
-            is_dead: false,
-        });
-    }
-    Ok(rows)
+    let row = |(provider, found): (String, environment::Found)| Row {
+        provider,
+        account: None,
+        is_default: false,
+        kind: found.credential.kind(),
+        state: State::Valid,
+        expires_at: found.credential.expires_at(),
+        can_refresh: false,
+        source: format!("env:{}", found.name),
+        path: None,
+        identity: Identity::default(),
+        note: ends_soon(&found.credential),
+        is_dead: false,
+    };
+    Ok(app.ready_by_variable(wanted)?.into_iter().map(row).collect())
 }
 
 /// Nobody renews a JWT that somebody else issued.
@@ -232,14 +214,6 @@ fn ends_soon(credential: &Credential) -> Option<String> {
     let Credential::Bearer(_, Some(at)) = credential else { return None };
     let is_soon = (0..BEARER_WARNING_S).contains(&at.since(Timestamp::now()));
     is_soon.then(|| "ask for a new one soon: nobody renews it".to_owned())
-}
-
-/// Whether a sign-in row's variable belongs to another row, one that takes keys.
-fn has_key_row(row: &Provider, variable: &str, app: &App) -> Result<bool> {
-    let takes_keys = |row: &Provider| row.ways.contains(&Way::ApiKey);
-    let mut others = app.providers.readable()?.iter().map(|(other, _)| other);
-    Ok(!takes_keys(row)
-        && others.any(|other| takes_keys(other) && other.env.iter().any(|name| name == variable)))
 }
 
 impl Row {

@@ -1,10 +1,14 @@
 //! The variables a provider's own tools read.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use crate::account::Account;
 use crate::credential::Credential;
+use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::protocol::{attach, jwt};
-use crate::provider::Provider;
+use crate::provider::{Api, Provider, Providers, Way};
 use crate::secret::Secret;
 use crate::text;
 use crate::time::Timestamp;
@@ -69,6 +73,30 @@ pub fn jwt(row: &Provider) -> Result<Option<Found>> {
     }
     let credential = Credential::Bearer(token, expires_at);
     Ok(Some(Found { name: name.clone(), credential }))
+}
+
+/// The row at which the account's credential is used: at the account's instance; for a key of a row
+/// that takes none, the row that does; and where a variable of the API's own tools puts it.
+pub fn row_for<'a>(account: &Account, providers: &'a Providers) -> Result<Cow<'a, Provider>> {
+    let mut row = providers.get(&account.id.provider)?;
+    let is_key = matches!(account.credential, Credential::ApiKey(_));
+    if is_key
+        && !row.ways.contains(&Way::ApiKey)
+        && let Some(other) = &row.keys_at
+    {
+        row = providers.get(other)?;
+    }
+    let row = row.at(account.instance())?;
+    let Some(api) = row.api.as_ref().filter(|_| is_key) else { return Ok(row) };
+    let named = |name: &String| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mut named = api.base_env.iter().filter_map(|(name, rest)| Some((name, rest, named(name)?)));
+    let Some((name, rest, base)) = named.next() else { return Ok(row) };
+    endpoint::check(name, &base)?;
+    let base = base.trim_end_matches('/');
+    let base = format!("{}{rest}", base.strip_suffix(rest.as_str()).unwrap_or(base));
+    let mut row = row.into_owned();
+    row.api = row.api.map(|api| Api { base, key_bases: BTreeMap::new(), ..api });
+    Ok(Cow::Owned(row))
 }
 
 /// A variable for a child process.

@@ -1,6 +1,7 @@
 //! The order of things: each file is one flow, read from top to bottom.
 //! Flows draw the time and randomness, and turn what `protocol` understood into what to do next.
 
+pub mod api;
 pub mod api_token;
 pub mod caller;
 pub mod check;
@@ -18,6 +19,8 @@ pub mod logout;
 pub mod models;
 pub mod program;
 pub mod project;
+pub mod prompt;
+pub mod proof;
 pub mod random;
 pub mod redirect;
 pub mod renew;

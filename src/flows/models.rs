@@ -4,14 +4,15 @@ use crate::account::Account;
 use crate::credential::Credential;
 use crate::endpoint;
 use crate::error::{Error, Result};
-use crate::flows;
+use crate::flows::api;
 use crate::net::client::Client;
 use crate::protocol::models::{self, Model};
 use crate::protocol::session;
 use crate::provider::Provider;
-use crate::store::Store;
+use crate::store::{Remembered, Store};
+use crate::time::Timestamp;
 
-/// `SignIn`: the API turns the credential away.
+/// Asks the API. `SignIn`: it turns the credential away.
 pub fn list(
     account: &Account,
     row: &Provider,
@@ -19,16 +20,9 @@ pub fn list(
     store: &Store,
 ) -> Result<Vec<Model>> {
     let url = models::url(account, row)?;
-    let is_cookie = matches!(account.credential, Credential::Cookie(..));
-    if is_cookie && endpoint::origin(&url) != account.issued_by {
-        let what = format!("{}: the session belongs to another host than {url}", account.id);
-        return Err(Error::failed(what).or_try(account.id.login_command()));
-    }
+    api::check_host(account, &url)?;
     let reply = client.send(models::request(&url, account, row)?)?;
-    if let Err(error) = flows::session::keep_rotated(account, &reply, store) {
-        // The list is good all the same.
-        crate::log::warn(&format!("the session was renewed and not kept: {error}"));
-    }
+    api::keep_rotated(account, &reply, store);
     let host = endpoint::origin(&url).unwrap_or_default();
     if let Some(error) = reply.not_now(&host) {
         return Err(error);
@@ -36,7 +30,7 @@ pub fn list(
     let is_session = matches!(account.credential, Credential::Cookie(..) | Credential::Bearer(..));
     let is_out = session::is_signed_out(reply.status, &reply.content_type, &reply.body);
     if matches!(reply.status, 401 | 403) || (is_session && is_out) {
-        return Err(turned_away(account, &host, reply.status));
+        return Err(api::turned_away(account, &host, reply.status, ""));
     }
     if !(200..300).contains(&reply.status) {
         return Err(Error::unreadable(
@@ -47,18 +41,65 @@ pub fn list(
     models::parse(&reply.body).ok_or_else(|| Error::unreadable(host, "no list of models"))
 }
 
-fn turned_away(account: &Account, host: &str, status: u16) -> Error {
-    let what = match account.credential {
-        Credential::ApiKey(_) => "key",
-        Credential::Cookie(..) => "session",
-        _ => "token",
+/// A list, and when it was asked for if that was not just now.
+pub struct Listed {
+    pub models: Vec<Model>,
+    pub remembered: Option<(Timestamp, Error)>,
+}
+
+/// The same of an account of the store, which remembers the list. The memory stands in when the API
+/// cannot be reached and never else: whoever is turned away hears of it, and it is gone.
+pub fn list_and_remember(
+    account: &Account,
+    row: &Provider,
+    client: &Client,
+    store: &Store,
+) -> Result<Listed> {
+    match list(account, row, client, store) {
+        Ok(models) => {
+            let pairs = models.iter().map(|model| (model.id.clone(), model.label.clone()));
+            let url = models::url(account, row)?;
+            let list = Remembered::new(Timestamp::now(), url, pairs.collect());
+            store.remember_models(&account.id, &list);
+            Ok(Listed { models, remembered: None })
+        }
+        Err(error @ Error::Temporary { .. }) => match remembered(account, row, store) {
+            Some((models, at)) => Ok(Listed { models, remembered: Some((at, error)) }),
+            None => Err(error),
+        },
+        Err(error) => {
+            if matches!(error, Error::SignIn { .. }) {
+                store.forget_models(&account.id);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn remembered(account: &Account, row: &Provider, store: &Store) -> Option<(Vec<Model>, Timestamp)> {
+    let url = models::url(account, row).ok()?;
+    let list = store.remembered_models(&account.id).filter(|list| list.url == url)?;
+    let models = list.models.into_iter().map(|(id, label)| Model { id, label });
+    Some((models.collect(), list.asked_at))
+}
+
+/// Models that answer no prompts are often listed beside those that do.
+const NO_CHAT: [&str; 9] =
+    ["audio", "babbage", "davinci", "embed", "image", "moderation", "rerank", "tts", "whisper"];
+
+/// The first that takes prompts by its name. What is remembered is enough: the prompt itself shows
+/// whether the credential still works.
+pub fn first(
+    account: &Account,
+    row: &Provider,
+    client: &Client,
+    store: &Store,
+) -> Result<Option<String>> {
+    let models = match remembered(account, row, store) {
+        Some((models, _)) => models,
+        None => list(account, row, client, store)?,
     };
-    let why = format!("{host} does not accept the {what} (status {status})");
-    let flag = match account.credential {
-        Credential::ApiKey(_) => " --api-key-stdin",
-        Credential::Bearer(..) => " --jwt-token -",
-        _ => "",
-    };
-    let next = format!("{}{flag}", account.id.login_command());
-    Error::SignIn { account: account.id.to_string(), why, next }
+    let takes_prompts = |model: &&Model| !NO_CHAT.iter().any(|word| model.id.contains(word));
+    let chosen = models.iter().find(takes_prompts).or(models.first());
+    Ok(chosen.map(|model| model.id.clone()))
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::http::{HeaderMap, Method, Request, Response, Uri, header};
+use ureq::http::{HeaderMap, Method, Request, Response, Uri, header, response};
 use ureq::tls::TlsConfig;
 
 use crate::endpoint::{check, check_link_local};
@@ -22,7 +22,7 @@ const USER_AGENT: &str = concat!("keyfob/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT_S: u64 = 10;
 /// Who is on the same link answers within milliseconds, or is not there.
 const LINK_LOCAL_CONNECT_TIMEOUT: Duration = Duration::from_millis(800);
-const BODY_LIMIT_BYTES: u64 = 1024 * 1024;
+pub(super) const BODY_LIMIT_BYTES: u64 = 1024 * 1024;
 
 /// What a server answered, whatever its status. `content_type` is lower case and without
 /// parameters, `body` lossy UTF-8; `too_long` says that the body
@@ -81,17 +81,15 @@ impl Client {
         check("address", &request.uri().to_string())?;
         let uri = request.uri().clone();
         let method = request.method().clone();
-        let choice = proxy::choose(&uri, |name| {
-            env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        })?;
         let host = uri.authority().map_or_else(String::new, ToString::to_string);
-        let proxied_by = choice.as_ref().map(|choice| choice.variable);
-        let agent = self.agent(&uri, choice.map(|choice| choice.proxy))?;
+        let (agent, proxied_by) = self.agent(&uri)?;
         let outcome = match proxied_by {
-            Some(_) => run_bounded(agent, request, self.timeout_s),
-            None => run(agent, request).and_then(reply),
+            Some(_) => {
+                bounded(agent, self.timeout_s, |agent| run(agent, request, None).and_then(reply))
+            }
+            None => run(agent, request, None).and_then(reply),
         };
-        log_outcome(&method, &uri, &outcome);
+        log_outcome(&method, &uri, outcome.as_ref().ok().map(|reply| reply.status));
         match outcome {
             Ok(reply) => not_too_long(reply, host),
             Err(error) => {
@@ -111,8 +109,8 @@ impl Client {
         let host = uri.authority().map_or_else(String::new, ToString::to_string);
         let is_https = uri.scheme_str() == Some("https");
         let agent = self.new_agent(is_https, None, LINK_LOCAL_CONNECT_TIMEOUT)?;
-        let outcome = run(&agent, request).and_then(reply);
-        log_outcome(&method, &uri, &outcome);
+        let outcome = run(&agent, request, None).and_then(reply);
+        log_outcome(&method, &uri, outcome.as_ref().ok().map(|reply| reply.status));
         match outcome {
             Ok(reply) => not_too_long(reply, host).map(Some),
             Err(error) if failure::is_nobody_there(&error) => Ok(None),
@@ -123,7 +121,13 @@ impl Client {
         }
     }
 
-    fn agent(&self, uri: &Uri, proxy: Option<ureq::Proxy>) -> Result<&Agent> {
+    /// The agent for this address, and the variable that names its proxy.
+    pub(super) fn agent(&self, uri: &Uri) -> Result<(&Agent, Option<&'static str>)> {
+        let choice = proxy::choose(uri, |name| {
+            env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })?;
+        let proxied_by = choice.as_ref().map(|choice| choice.variable);
+        let proxy = choice.map(|choice| choice.proxy);
         let is_https = uri.scheme_str() == Some("https");
         let slot = match (&proxy, is_https) {
             (Some(_), _) => &self.proxied,
@@ -131,11 +135,11 @@ impl Client {
             (None, false) => &self.plain,
         };
         if let Some(agent) = slot.get() {
-            return Ok(agent);
+            return Ok((agent, proxied_by));
         }
         let connect_timeout = Duration::from_secs(self.timeout_s.min(CONNECT_TIMEOUT_S));
         let agent = self.new_agent(is_https, proxy, connect_timeout)?;
-        Ok(slot.get_or_init(|| agent))
+        Ok((slot.get_or_init(|| agent), proxied_by))
     }
 
     fn new_agent(
@@ -165,16 +169,13 @@ impl Client {
     }
 }
 
-fn log_outcome(method: &Method, uri: &Uri, outcome: &std::result::Result<Reply, ureq::Error>) {
+pub(super) fn log_outcome(method: &Method, uri: &Uri, status: Option<u16>) {
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    let answer = match outcome {
-        Ok(reply) => reply.status.to_string(),
-        Err(_) => "no answer".to_owned(),
-    };
+    let answer = status.map_or("no answer".to_owned(), |status| status.to_string());
     crate::log::debug(&format!("{method} {host}{} -> {answer}", harmless(uri.path(), 200)));
 }
 
-fn not_too_long(reply: Reply, host: String) -> Result<Reply> {
+pub(super) fn not_too_long(reply: Reply, host: String) -> Result<Reply> {
     if reply.too_long && reply.status < 400 {
         return Err(Error::unreadable(host, "more than 1 MiB"));
     }
@@ -183,22 +184,24 @@ fn not_too_long(reply: Reply, host: String) -> Result<Reply> {
 
 /// ureq gives each read of a proxy's answer to CONNECT the whole time-out anew, so a proxy that
 /// trickles would hold us for ever. The thread left behind ends with the process.
-fn run_bounded(
+pub(super) fn bounded<T: Send + 'static>(
     agent: &Agent,
-    request: Request<Secret>,
     timeout_s: u64,
-) -> std::result::Result<Reply, ureq::Error> {
+    exchange: impl FnOnce(&Agent) -> std::result::Result<T, ureq::Error> + Send + 'static,
+) -> std::result::Result<T, ureq::Error> {
     let agent = agent.clone();
     let (sender, answer) = mpsc::channel();
-    thread::spawn(move || sender.send(run(&agent, request).and_then(reply)));
+    thread::spawn(move || sender.send(exchange(&agent)));
     let limit = Duration::from_secs(timeout_s);
     answer.recv_timeout(limit).unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
 }
 
-/// A request without a body must say so, or ureq refuses it for GET.
-fn run(
+/// A request without a body must say so, or ureq refuses it for GET. `patience` bounds the wait for
+/// the answer's beginning, and then each silence, in place of the whole.
+pub(super) fn run(
     agent: &Agent,
     request: Request<Secret>,
+    patience: Option<Duration>,
 ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
     let (mut parts, body) = request.into_parts();
     for value in parts.headers.values_mut() {
@@ -206,10 +209,21 @@ fn run(
     }
     let carries_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
     if carries_body || !body.is_empty() {
-        agent.run(Request::from_parts(parts, body.expose()))
+        exchange(agent, Request::from_parts(parts, body.expose()), patience)
     } else {
-        agent.run(Request::from_parts(parts, ()))
+        exchange(agent, Request::from_parts(parts, ()), patience)
     }
+}
+
+fn exchange(
+    agent: &Agent,
+    request: Request<impl ureq::AsSendBody>,
+    patience: Option<Duration>,
+) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
+    let Some(limit) = patience else { return agent.run(request) };
+    let config = agent.configure_request(request).timeout_global(None);
+    let config = config.timeout_send_body(Some(limit)).timeout_recv_response(Some(limit));
+    agent.run(config.timeout_per_read(Some(limit)).build())
 }
 
 /// Reads to the end or just past the limit; ureq's own limit counts wire bytes.
@@ -217,20 +231,32 @@ fn reply(response: Response<ureq::Body>) -> std::result::Result<Reply, ureq::Err
     let (parts, body) = response.into_parts();
     let mut bytes = Vec::new();
     body.into_reader().take(BODY_LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
-    let too_long = bytes.len() as u64 > BODY_LIMIT_BYTES;
+    Ok(head(&parts).with_body(&bytes))
+}
+
+impl Reply {
+    /// The whole of it, of which at most 1 MiB and one byte were read.
+    pub(super) fn with_body(self, bytes: &[u8]) -> Reply {
+        let too_long = bytes.len() as u64 > BODY_LIMIT_BYTES;
+        Reply { body: Secret::new(String::from_utf8_lossy(bytes)), too_long, ..self }
+    }
+}
+
+/// All but the body.
+pub(super) fn head(parts: &response::Parts) -> Reply {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let media_type = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next());
     let cookies = parts.headers.get_all(header::SET_COOKIE).iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());
-    Ok(Reply {
+    Reply {
         status: parts.status.as_u16(),
         content_type: media_type.unwrap_or_default().trim().to_ascii_lowercase(),
         retry_after_s: retry_after_s(&parts.headers),
         date: date(&parts.headers),
         set_cookies: cookies.map(Secret::new).collect(),
-        body: Secret::new(String::from_utf8_lossy(&bytes)),
-        too_long,
-    })
+        body: Secret::new(""),
+        too_long: false,
+    }
 }
 
 /// Seconds, or an HTTP date measured from the answer's own Date, as the server's clock

@@ -8,3 +8,4 @@ pub mod loopback;
 pub mod page;
 pub mod probe;
 mod proxy;
+pub mod stream;

@@ -3,10 +3,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use ureq::http::Request;
+use ureq::http::header::{HeaderName, HeaderValue};
 
 use crate::account::Account;
 use crate::credential::Credential;
+use crate::endpoint;
+use crate::error::{Error, Result};
 use crate::provider::Provider;
+use crate::secret::Secret;
 
 /// The base of the API for this account: the one its provider named, else the row's, filled with the
 /// account's facts. None when nobody named one. `row` is the row at the account's instance.
@@ -35,6 +40,29 @@ pub fn api_base(account: &Account, row: &Provider) -> Option<String> {
         base = format!("{before}{fact}{after}");
     }
     (!base.is_empty()).then_some(base)
+}
+
+/// The base, or an error that says how to name one.
+pub fn need_base(account: &Account, row: &Provider) -> Result<String> {
+    let base = api_base(account, row).ok_or_else(|| {
+        Error::usage(format!("where is the API of {}? nobody named its address", row.id))
+            .or_try(format!("keyfob models {} --base-url URL", row.id))
+    })?;
+    endpoint::check("the API", &base)?;
+    Ok(base)
+}
+
+/// Puts the account's credential, and what else the row adds, on a request to the API.
+pub fn attach(request: &mut Request<Secret>, account: &Account, row: &Provider) -> Result<()> {
+    for (name, value) in headers(account, row) {
+        let wrong = || Error::failed(format!("provider {}: header {name} is malformed", row.id));
+        let header = HeaderName::try_from(&name).map_err(|_| wrong())?;
+        let mut value =
+            HeaderValue::from_str(value.as_str().unwrap_or_default()).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(header, value);
+    }
+    Ok(())
 }
 
 /// Header names to values, the handed-out secret included. A header whose fact the account lacks is
@@ -79,7 +107,6 @@ mod tests {
     use super::*;
     use crate::account::AccountId;
     use crate::provider::Api;
-    use crate::secret::Secret;
     use crate::time::Timestamp;
 
     fn account(credential: Credential) -> Account {

@@ -1,11 +1,10 @@
-//! The models an API offers: OpenAI's list, Anthropic's, Cursor's and CodeMie's.
+//! The models an API offers: OpenAI's list, Codex's, Anthropic's, Google's, Cursor's and
+//! CodeMie's.
 
 use serde_json::Value;
 use ureq::http::Request;
-use ureq::http::header::{HeaderName, HeaderValue};
 
 use crate::account::Account;
-use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::protocol::{attach, request};
 use crate::provider::{Provider, Way};
@@ -26,25 +25,14 @@ pub fn url(account: &Account, row: &Provider) -> Result<String> {
         let what = format!("{} has no list of models that keyfob can read", row.id);
         Error::failed(what).or_try(format!("keyfob provider show {}", row.id))
     })?;
-    let base = attach::api_base(account, row).ok_or_else(|| {
-        Error::usage(format!("where is the API of {}? nobody named its address", row.id))
-            .or_try(format!("keyfob models {} --base-url URL", row.id))
-    })?;
+    let base = attach::need_base(account, row)?;
     Ok(format!("{base}{path}"))
 }
 
 /// The request, with the account's credential on it.
 pub fn request(url: &str, account: &Account, row: &Provider) -> Result<Request<Secret>> {
-    endpoint::check("the API", url)?;
     let mut request = request::get(url, None)?;
-    for (name, value) in attach::headers(account, row) {
-        let wrong = || Error::failed(format!("provider {}: header {name} is malformed", row.id));
-        let header = HeaderName::try_from(&name).map_err(|_| wrong())?;
-        let mut value =
-            HeaderValue::from_str(value.as_str().unwrap_or_default()).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        request.headers_mut().insert(header, value);
-    }
+    attach::attach(&mut request, account, row)?;
     Ok(request)
 }
 
@@ -70,9 +58,10 @@ fn model(entry: &Value) -> Option<Model> {
     let plain = |id: &str| id.strip_prefix("models/").unwrap_or(id).to_owned();
     let id = match entry {
         Value::String(id) => plain(&text::harmless(id, 200)),
-        _ => plain(&word(&["id", "base_name", "deployment_name", "label", "name"])?),
+        _ => plain(&word(&["id", "slug", "base_name", "deployment_name", "label", "name"])?),
     };
-    let label = word(&["label", "display_name", "name"]).unwrap_or_else(|| id.clone());
+    let label =
+        word(&["label", "display_name", "displayName", "name"]).unwrap_or_else(|| id.clone());
     (!id.is_empty()).then_some(Model { id, label })
 }
 

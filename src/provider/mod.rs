@@ -1,6 +1,7 @@
 //! A provider is a row of data. Built-in, user-made and discovered providers are the
 //! same type, and nothing downstream can tell them apart.
 
+mod api;
 mod instance;
 mod keys;
 mod parts;
@@ -14,9 +15,10 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
+pub use api::{Api, Dialect};
 pub use instance::name_of;
 pub use parts::{
-    Api, ApiToken, Body, ClientAuth, Closed, CodeAssist, IdentityPaths, Instance, Quirk, Redirect,
+    ApiToken, Body, ClientAuth, Closed, CodeAssist, IdentityPaths, Instance, Quirk, Redirect,
     Shows, Terms, Tool, Way,
 };
 pub use table::{Origin, Providers, is_built_in};
@@ -108,6 +110,10 @@ pub struct Provider {
     /// Where the API lists its models, a path below its base.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<String>,
+    /// A free call that only a good credential gets through, a path below the API's base; without it
+    /// the identity or the list of models is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
     /// The model to use when nobody names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -120,6 +126,9 @@ pub struct Provider {
     /// Variables from which the provider's own tools read a key, first one set wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
+    /// The row at whose API such keys are used, where this row's API takes sign-ins only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys_at: Option<String>,
     /// The variable that holds a JWT somebody else issued; it goes before what is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt_env: Option<String>,

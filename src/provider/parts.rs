@@ -202,35 +202,6 @@ pub struct Closed {
     pub note: String,
 }
 
-/// Where the credential is used.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Api {
-    /// Empty where it comes with the account. `{location}` and `{project_id}` stand for facts of it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub base: String,
-    /// Keys that begin so belong to another base.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub key_bases: BTreeMap<String, String>,
-    /// The header that takes a key as it is; without it a key is a bearer token.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_header: Option<String>,
-    /// A key is the user name of HTTP Basic, with an empty password (Cursor).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub key_as_user: bool,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
-    /// Header name to the key of the account's `extra` that fills it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub extra_headers: BTreeMap<String, String>,
-}
-
-impl Api {
-    /// An API that takes a bearer token and nothing else.
-    pub fn at(base: &str) -> Api {
-        Api { base: base.to_owned(), ..Api::default() }
-    }
-}
-
 /// The provider's published rule on sign-ins from other tools (CLI.md section 9).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Terms {

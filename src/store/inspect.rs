@@ -68,12 +68,15 @@ impl Store {
 
     /// The folders that hold files, the home first; those that cannot be read are left out.
     pub fn folders(&self) -> Vec<PathBuf> {
-        let accounts = self.home.join("accounts");
-        let providers = file_names(&accounts).unwrap_or_default();
-        let mut providers: Vec<_> = providers.iter().map(|name| accounts.join(name)).collect();
-        providers.sort();
-        let others = [accounts, self.home.join("logs"), self.home.join("pending")];
-        let all = [self.home.clone()].into_iter().chain(others).chain(providers);
+        let [accounts, cache] = ["accounts", "cache"].map(|name| self.home.join(name));
+        let mut inner = Vec::new();
+        for folder in [&accounts, &cache] {
+            let names = file_names(folder).unwrap_or_default();
+            inner.extend(names.iter().map(|name| folder.join(name)));
+        }
+        inner.sort();
+        let others = [accounts, cache, self.home.join("logs"), self.home.join("pending")];
+        let all = [self.home.clone()].into_iter().chain(others).chain(inner);
         all.filter(|folder| folder.is_dir()).collect()
     }
 

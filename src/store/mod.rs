@@ -9,6 +9,7 @@ mod file;
 pub mod foreign;
 mod inspect;
 mod lock;
+mod models_file;
 mod mount;
 mod pending_file;
 mod sweep;
@@ -29,6 +30,7 @@ pub use config_file::Config;
 pub use file::Reservation;
 pub use inspect::{Home, Trouble};
 pub use lock::AccountLock;
+pub use models_file::Remembered;
 pub use pending_file::Claimed;
 pub use trust_file::{Consent, Trust};
 
@@ -166,9 +168,11 @@ impl Store {
         Ok(aside)
     }
 
-    /// Deletes the account's file; false when there was none.
+    /// Deletes the account's file, and what was remembered for it; false when there was none.
     pub fn remove_account(&self, id: &AccountId) -> Result<bool> {
-        remove(&self.account_path(id))
+        let is_removed = remove(&self.account_path(id))?;
+        self.forget_models(id);
+        Ok(is_removed)
     }
 
     /// The account's lock if it is free now.

@@ -23,6 +23,16 @@ pub fn print(line: &str) -> Result<()> {
     }
 }
 
+/// A piece of data on stdout, as it is; false when the reader went away.
+pub fn print_piece(text: &str) -> Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::failed(format!("cannot write to stdout: {}", text::cause(&e)))),
+    }
+}
+
 /// Lines of cells as columns, each as wide as its widest cell.
 pub fn columns<const N: usize>(lines: &[[String; N]]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
@@ -45,6 +55,9 @@ pub fn warn(line: &str) {
 }
 
 fn write_stderr(text: &str) {
+    if crate::log::is_silent() {
+        return;
+    }
     let mut err = io::stderr().lock();
     // Nobody is listening: nothing can be told.
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());

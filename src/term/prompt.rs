@@ -128,6 +128,17 @@ pub fn piped(what: &str) -> Result<String> {
     }
 }
 
+/// All of stdin as it is, for a text that may be long.
+pub fn piped_text(what: &str) -> Result<String> {
+    const LONG_BYTES: u64 = 16 * 1024 * 1024;
+    let mut text = String::new();
+    io::stdin().lock().take(LONG_BYTES).read_to_string(&mut text).map_err(|e| unreadable(&e))?;
+    if text.trim().is_empty() {
+        return Err(Error::usage(format!("stdin holds no {what}")));
+    }
+    Ok(text)
+}
+
 /// One line that is not shown while it is typed.
 pub fn hidden(question: &str) -> Result<String> {
     let keys = Keys::begin()?;

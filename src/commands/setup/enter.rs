@@ -2,7 +2,8 @@
 
 use crate::account::{AccountId, AccountRef};
 use crate::commands::App;
-use crate::commands::setup::{Trouble, child, choice};
+use crate::commands::child;
+use crate::commands::setup::{Trouble, choice};
 use crate::credential::Credential;
 use crate::error::Result;
 use crate::flows::environment;

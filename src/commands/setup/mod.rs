@@ -1,7 +1,6 @@
 //! The wizard (CLI.md section 7): straight through the same commands that a script would call, which
 //! it shows before it runs them.
 
-mod child;
 mod choice;
 mod default;
 mod enter;

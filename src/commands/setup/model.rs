@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::account::AccountRef;
 use crate::commands::App;
-use crate::commands::setup::{child, choice};
+use crate::commands::child;
+use crate::commands::setup::choice;
 use crate::error::Result;
 use crate::term;
 use crate::text;
