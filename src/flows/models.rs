@@ -33,12 +33,13 @@ pub fn list(
         return Err(api::turned_away(account, &host, reply.status, ""));
     }
     if !(200..300).contains(&reply.status) {
-        return Err(Error::unreadable(
-            host,
-            format!("no list of models (status {})", reply.status),
-        ));
+        let what = format!("no list of models (status {})", reply.status);
+        return Err(Error::unreadable(host, what).or_try(format!("keyfob provider show {}", row.id)));
     }
-    models::parse(&reply.body).ok_or_else(|| Error::unreadable(host, "no list of models"))
+    models::parse(&reply.body).ok_or_else(|| {
+        Error::unreadable(host, "no list of models")
+            .or_try(format!("keyfob provider show {}", row.id))
+    })
 }
 
 /// A list, and when it was asked for if that was not just now.

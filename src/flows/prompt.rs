@@ -82,7 +82,7 @@ impl Seat<'_> {
         let is_good = (200..300).contains(&stream.head.status);
         if is_good && stream.head.content_type == "text/event-stream" {
             api::keep_rotated(account, &stream.head, self.store);
-            while let Some(piece) = stream.next()? {
+            while let Some(piece) = stream.next().map_err(|error| place.broken_off(error))? {
                 let text = reader.feed(&piece).map_err(|fault| place.explain(None, fault))?;
                 if !text.is_empty() && !on_text(text)? {
                     return Ok(Answer::default());
@@ -152,6 +152,18 @@ impl Place<'_> {
         match self.explain(Some(status), fault::of_body(body)) {
             Error::Temporary { what, next, .. } => {
                 Error::Temporary { what, retry_after_s: reply.retry_after_s, next }
+            }
+            error => error,
+        }
+    }
+
+    /// The connection failed after the answer had begun.
+    fn broken_off(&self, error: Error) -> Error {
+        match error {
+            Error::Temporary { what, .. } => {
+                let what = format!("the answer of {} ended in the middle: {what}", self.host);
+                let next = Some(format!("keyfob auth-test {}", self.seat.row.id));
+                Error::Temporary { what, retry_after_s: None, next }
             }
             error => error,
         }

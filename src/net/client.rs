@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::http::{HeaderMap, Method, Request, Response, Uri, header, response};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header, response};
 use ureq::tls::TlsConfig;
 
 use crate::endpoint::{check, check_link_local};
@@ -163,7 +163,6 @@ impl Client {
             .timeout_connect(Some(connect_timeout))
             .timeout_global(Some(Duration::from_secs(self.timeout_s)))
             .tls_config(tls.build())
-            .user_agent(USER_AGENT)
             .build();
         Ok(config.new_agent())
     }
@@ -204,6 +203,8 @@ pub(super) fn run(
     patience: Option<Duration>,
 ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
     let (mut parts, body) = request.into_parts();
+    // A row's or a person's own headers do not make keyfob another (CLI.md section 9).
+    parts.headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     for value in parts.headers.values_mut() {
         value.set_sensitive(true);
     }
