@@ -5,17 +5,22 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::credential::{Credential, Minted};
+use crate::endpoint;
 use crate::secret::Secret;
 use crate::text;
 use crate::time::Timestamp;
 
-/// What was typed: `PROVIDER` or `PROVIDER/ACCOUNT`.
+/// What was typed: `PROVIDER`, `PROVIDER/ACCOUNT`, or the URL of an MCP server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct AccountRef {
     pub provider: String,
     pub account: Option<String>,
+    /// The server's URL, in its one form (`endpoint::server`); `provider` is then its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// What it means once the default is looked up. Only this reaches flows, files and locks.
@@ -37,6 +42,10 @@ impl FromStr for AccountRef {
     type Err = String;
 
     fn from_str(typed: &str) -> Result<AccountRef, String> {
+        if typed.contains("://") {
+            let url = endpoint::server(typed).map_err(|error| error.to_string())?;
+            return Ok(AccountRef::of_server(url));
+        }
         let (provider, account) = match typed.split_once('/') {
             Some((provider, account)) => (provider, Some(account)),
             None => (typed, None),
@@ -50,11 +59,28 @@ impl FromStr for AccountRef {
         if account.is_some_and(|name| !is_name(name)) {
             return Err("an account is named with visible characters, 128 at most".to_owned());
         }
-        Ok(AccountRef { provider: provider.to_owned(), account: account.map(str::to_owned) })
+        let (provider, account) = (provider.to_owned(), account.map(str::to_owned));
+        Ok(AccountRef { provider, account, server: None })
     }
 }
 
 impl AccountRef {
+    pub fn new(provider: &str, account: Option<String>) -> AccountRef {
+        AccountRef { provider: provider.to_owned(), account, server: None }
+    }
+
+    /// Whoever is signed in at an MCP server: each has a provider of its own, named after its host,
+    /// and after all of its URL by a hash. `url` is in its one form.
+    pub fn of_server(url: String) -> AccountRef {
+        let host = url.split("://").nth(1).unwrap_or_default();
+        let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(*c);
+        let host = host.split(['/', ':', '?']).next().unwrap_or_default();
+        let host: String = host.chars().filter(plain).take(40).collect();
+        let hash = Sha256::digest(url.as_bytes());
+        let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        AccountRef { provider: format!("mcp-{host}-{hash}"), account: None, server: Some(url) }
+    }
+
     /// The command that signs in to it, ready to paste.
     pub fn login_command(&self) -> String {
         format!("keyfob login {}", text::shell_word(&self.to_string()))
@@ -63,9 +89,10 @@ impl AccountRef {
 
 impl fmt::Display for AccountRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.account {
-            Some(account) => write!(f, "{}/{account}", self.provider),
-            None => f.write_str(&self.provider),
+        match (&self.account, &self.server) {
+            (Some(account), _) => write!(f, "{}/{account}", self.provider),
+            (None, Some(url)) => f.write_str(url),
+            (None, None) => f.write_str(&self.provider),
         }
     }
 }

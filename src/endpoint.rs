@@ -45,6 +45,17 @@ pub fn origin(url: &str) -> Option<String> {
     }
 }
 
+/// The one form of an MCP server's URL: checked, lower-case scheme and host, no default port, no
+/// fragment, no slash at its end.
+pub fn server(typed: &str) -> Result<String> {
+    let bare = typed.trim().split('#').next().unwrap_or_default();
+    check("the MCP server", bare)?;
+    let origin = origin(bare).ok_or_else(|| Error::usage("this is no URL of a server"))?;
+    let rest = bare.split_once("://").map_or("", |(_, rest)| rest);
+    let path = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
+    Ok(format!("{origin}{}", path.trim_end_matches('/')))
+}
+
 /// Whether the URL's host is loopback.
 pub fn is_on_this_machine(url: &str) -> bool {
     url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(is_loopback))

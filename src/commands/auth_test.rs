@@ -107,11 +107,11 @@ fn wanted(args: &AuthTest) -> Result<Vec<AccountRef>> {
     let stored = app.store.all_accounts()?;
     let mut all: Vec<_> = stored
         .into_iter()
-        .map(|id| AccountRef { provider: id.provider, account: Some(id.account) })
+        .map(|id| AccountRef::new(&id.provider, Some(id.account)))
         .collect();
     for (provider, _) in app.ready_by_variable(None)? {
         if !all.iter().any(|known| known.provider == provider) {
-            all.push(AccountRef { provider, account: None });
+            all.push(AccountRef::new(&provider, None));
         }
     }
     match all.is_empty() {

@@ -79,7 +79,7 @@ pub fn run(args: &GitCredential) -> Result<()> {
 /// The provider that names the host among its own and has a credential.
 fn whose(question: &Question, app: &App) -> Result<Option<AccountRef>> {
     for (row, _) in app.providers.readable()? {
-        let account = AccountRef { provider: row.id.clone(), account: None };
+        let account = AccountRef::new(&row.id, None);
         if fits(question, row) && app.account(&account)?.is_some() {
             return Ok(Some(account));
         }

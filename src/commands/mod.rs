@@ -41,7 +41,7 @@ use crate::account::{AccountId, AccountRef};
 use crate::error::{Error, Result};
 use crate::flows::fresh::Tools;
 use crate::net::client::Client;
-use crate::provider::Providers;
+use crate::provider::{Providers, merge};
 use crate::store::Store;
 use crate::term;
 
@@ -121,7 +121,15 @@ impl App {
         let rows_of = Store::open()?;
         Ok(App {
             client: Client::new(timeout_s),
-            providers: Providers::new(move || Ok(rows_of.config()?.providers()), term::warn),
+            providers: Providers::new(
+                move || {
+                    // What people write goes before what was found out.
+                    let mut rows = serde_json::Value::Object(rows_of.server_rows());
+                    merge(&mut rows, rows_of.config()?.providers().into());
+                    Ok(rows.as_object().cloned().unwrap_or_default())
+                },
+                term::warn,
+            ),
             store,
             timeout_s,
         })

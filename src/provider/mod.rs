@@ -21,7 +21,7 @@ pub use parts::{
     ApiToken, Body, ClientAuth, Closed, CodeAssist, IdentityPaths, Instance, Quirk, Redirect,
     Shows, Terms, Tool, Way,
 };
-pub use table::{Origin, Providers, is_built_in};
+pub use table::{Origin, Providers, is_built_in, merge};
 
 /// One provider. Field names are the keys of `providers.json`, of `providers.NAME` in
 /// config.json and of `provider list --json`. URLs are absolute; times are dates.
@@ -102,6 +102,9 @@ pub struct Provider {
     /// Customers run it at addresses of their own (`login --url`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
+    /// The MCP server from which all the rest was found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// An installed tool whose sign-in can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<Tool>,
@@ -194,7 +197,7 @@ impl Provider {
         if row.ways.is_empty() {
             row.ways = row.ways_by_endpoint();
         }
-        if row.scopes.is_empty() && row.issuer.is_some() {
+        if row.scopes.is_empty() && row.issuer.is_some() && row.server.is_none() {
             row.scopes = oidc_scopes();
         }
         Some(row)

@@ -12,6 +12,7 @@ mod lock;
 mod models_file;
 mod mount;
 mod pending_file;
+mod server_file;
 mod sweep;
 mod trust_file;
 
@@ -32,6 +33,7 @@ pub use inspect::{Home, Trouble};
 pub use lock::AccountLock;
 pub use models_file::Remembered;
 pub use pending_file::Claimed;
+pub use server_file::{Registration, Server};
 pub use trust_file::{Consent, Trust};
 
 /// Room for the largest answer of tokens that makes sense, reserved before they are asked for.

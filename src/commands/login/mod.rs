@@ -147,7 +147,7 @@ fn meant<'a>(args: &Login, app: &'a App) -> Result<(AccountRef, &'a Provider)> {
     let row = app.providers.get(&typed.provider)?;
     // The account that a whole shell works with is the one it signs in.
     let account = typed.account.or_else(|| chosen_by_variable(&row.id));
-    let account = AccountRef { provider: row.id.clone(), account };
+    let account = AccountRef::new(&row.id, account);
     Ok((account.to_string().parse().map_err(Error::usage)?, row))
 }
 

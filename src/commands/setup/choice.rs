@@ -16,7 +16,7 @@ pub fn providers(typed: &[AccountRef], app: &App) -> Result<Vec<AccountRef>> {
     let mut chosen = Vec::new();
     for one in typed {
         let provider = app.providers.get(&one.provider)?.id.clone();
-        add(AccountRef { provider, account: one.account.clone() }, &mut chosen);
+        add(AccountRef::new(&provider, one.account.clone()), &mut chosen);
     }
     if typed.is_empty() {
         tell_what_is_there(app)?;
@@ -50,7 +50,7 @@ fn meant(word: &str, rows: &[&Provider], app: &App) -> Option<AccountRef> {
     let by_name = app.providers.find(&typed.provider).ok().flatten();
     let by_number = || rows.get(word.parse::<usize>().ok()?.checked_sub(1)?).copied();
     let provider = by_name.or_else(by_number)?.id.clone();
-    Some(AccountRef { provider, account: typed.account })
+    Some(AccountRef::new(&provider, typed.account))
 }
 
 fn tell_what_is_there(app: &App) -> Result<()> {

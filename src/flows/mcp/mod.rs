@@ -1,0 +1,172 @@
+//! One MCP server behind this process's stdin and stdout: each message goes out, its answer comes
+//! back, and whatever stands between is done on the way (facts: mcp.md).
+
+mod events;
+mod exchange;
+pub mod fault;
+pub mod find_out;
+mod older;
+pub mod register;
+mod session;
+pub mod sign_in;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::account::AccountRef;
+use crate::flows::fresh::Tools;
+use crate::flows::mcp::fault::Fault;
+use crate::flows::mcp::register::Given;
+use crate::pending::PendingLogin;
+use crate::protocol::jsonrpc::{self, Kind, Message};
+use crate::protocol::modern::Annotations;
+use crate::secret::Secret;
+use crate::store::Log;
+use crate::term;
+
+/// Which way of MCP over HTTP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Streamable HTTP, and HTTP+SSE where the server has only that.
+    Auto,
+    Http,
+    Sse,
+}
+
+/// What the person said of the server.
+pub struct Options {
+    pub server: AccountRef,
+    /// In its one form.
+    pub url: String,
+    pub headers: Vec<(String, Secret)>,
+    pub given: Given,
+    pub scope: Option<String>,
+    pub resource: Option<String>,
+    pub no_resource: bool,
+    pub transport: Transport,
+    pub callback_port: Option<u16>,
+    pub auth_timeout: Duration,
+}
+
+/// What is shared by all messages under way.
+pub struct Bridge<'a> {
+    pub options: &'a Options,
+    pub tools: Tools<'a>,
+    pub log: Log,
+    state: Mutex<State>,
+    /// One person is asked at a time, and one handshake is repeated at a time.
+    signing: Mutex<()>,
+    restarting: Mutex<()>,
+    /// The sign-in that a person was told of, where no browser can be opened.
+    told: Mutex<Option<PendingLogin>>,
+    /// An answer came on the stream of HTTP+SSE, or the stream was lost.
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    session: Option<Secret>,
+    /// The revision agreed on in the handshake.
+    version: Option<String>,
+    /// The handshake as the client began it, to be repeated when the server forgets the session.
+    initialize: Option<String>,
+    /// How often it was begun: streams of an earlier one are over.
+    epoch: u64,
+    has_stream: bool,
+    /// Where HTTP+SSE takes messages.
+    endpoint: Option<String>,
+    /// Ids of requests whose answer comes on the stream of HTTP+SSE.
+    awaited: BTreeSet<String>,
+    /// Requests that the client no longer wants, of the revision without notifications of that.
+    cancelled: BTreeSet<String>,
+    cookies: BTreeMap<String, String>,
+    annotations: Annotations,
+}
+
+/// Closed until a message is through; those after it wait.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn open(&self) {
+        *lock(&self.0.0) = true;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let mut is_open = lock(&self.0.0);
+        while !*is_open && Instant::now() < deadline {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            let woken = self.0.1.wait_timeout(is_open, wait);
+            is_open = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// A thread that panicked leaves nothing half done here: each change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Bridge<'a> {
+    pub fn new(options: &'a Options, tools: Tools<'a>, log: Log) -> Bridge<'a> {
+        Bridge {
+            options,
+            tools,
+            log,
+            state: Mutex::default(),
+            signing: Mutex::default(),
+            restarting: Mutex::default(),
+            told: Mutex::default(),
+            news: Condvar::new(),
+        }
+    }
+
+    /// The gate for what comes after this message, if others have to wait for it.
+    pub fn gate_of(message: &Message) -> Option<Gate> {
+        let method = message.method.as_deref();
+        let holds = matches!(method, Some("initialize" | "notifications/initialized"));
+        holds.then(Gate::default)
+    }
+
+    /// One message of the client, from its line to its answer. `before` is the gate to wait at, `own`
+    /// the one to open.
+    pub fn deliver(&self, message: &Message, before: Option<&Gate>, own: Option<&Gate>) {
+        if let Some(gate) = before {
+            gate.pass(LONGEST_WAIT);
+        }
+        let outcome = self.exchange(message, own);
+        if let Some(gate) = own {
+            gate.open();
+        }
+        let Err(fault) = outcome else { return };
+        let method = message.method.as_deref().unwrap_or("an answer");
+        self.log.line(&format!("{method}: {} {}", fault.code, fault.message));
+        match (&message.kind, &message.id) {
+            (Kind::Request, Some(id)) if !self.is_cancelled(id) => self.refuse(id, &fault),
+            _ => {}
+        }
+    }
+
+    fn refuse(&self, id: &Value, fault: &Fault) {
+        self.write(&jsonrpc::error(id, fault.code, &fault.message, fault.data()));
+    }
+
+    /// One line on stdout. Nobody reads it any more: the client is gone, and so are we.
+    fn write(&self, line: &str) {
+        if !matches!(term::print_piece(&format!("{line}\n")), Ok(true)) {
+            std::process::exit(0);
+        }
+    }
+
+    fn is_cancelled(&self, id: &Value) -> bool {
+        lock(&self.state).cancelled.contains(&id.to_string())
+    }
+}
+
+/// A person may have to sign in first.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);

@@ -1,0 +1,140 @@
+//! What is known of an MCP server: `servers/ID.json`, 0600. Its row, as it was found out, and the
+//! clients that its authorization servers registered for us.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::account::AccountId;
+use crate::error::{Error, Result};
+use crate::provider::{ClientAuth, Provider};
+use crate::secret::Secret;
+use crate::store::{AccountLock, Store, file, file_names, lock, remove};
+use crate::text;
+
+/// One MCP server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The row as used, without a client.
+    pub row: Provider,
+    pub registrations: Vec<Registration>,
+}
+
+/// A client that an authorization server registered for us (RFC 7591). It is good at that issuer and
+/// for that redirect URI only.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    pub issuer: String,
+    pub redirect_uri: String,
+    pub client_id: String,
+    pub client_secret: Option<Secret>,
+    pub client_auth: ClientAuth,
+    /// Unix seconds; None: for ever.
+    pub expires_at: Option<i64>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct OnDisk {
+    version: u8,
+    row: Value,
+    #[serde(default)]
+    registrations: Vec<RegistrationOnDisk>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct RegistrationOnDisk {
+    issuer: String,
+    redirect_uri: String,
+    client_id: String,
+    client_secret: Option<String>,
+    client_auth: ClientAuth,
+    expires_at: Option<i64>,
+}
+
+impl Store {
+    fn server_path(&self, id: &str) -> PathBuf {
+        self.home.join("servers").join(format!("{}.json", text::file_name(id)))
+    }
+
+    pub fn read_server(&self, id: &str) -> Result<Option<Server>> {
+        let path = self.server_path(id);
+        let Some(bytes) = file::read(&path)? else { return Ok(None) };
+        let parsed = serde_json::from_slice::<OnDisk>(&bytes).ok();
+        let server = parsed.and_then(|found| {
+            let row = serde_json::from_value(found.row).ok()?;
+            let registrations = found.registrations.into_iter().map(Registration::of).collect();
+            Some(Server { row, registrations })
+        });
+        // Nothing is lost with it: a login finds it all out again.
+        server.map(Some).ok_or_else(|| {
+            Error::store(&path, "use", "it is damaged").or_try(format!("rm {}", path.display()))
+        })
+    }
+
+    pub fn write_server(&self, server: &Server) -> Result<()> {
+        let path = self.server_path(&server.row.id);
+        let failed = |e| Error::store(&path, "write", e);
+        let row = serde_json::to_value(&server.row).map_err(failed)?;
+        let registrations = server.registrations.iter().map(Registration::on_disk).collect();
+        let bytes = serde_json::to_vec(&OnDisk { version: 1, row, registrations }).map_err(failed)?;
+        file::write(&path, &bytes)
+    }
+
+    /// Forgets the server; false when it was not known.
+    pub fn remove_server(&self, id: &str) -> Result<bool> {
+        remove(&self.server_path(id))
+    }
+
+    /// The rows of all servers by id; what cannot be read is left out, and told by its own command.
+    pub fn server_rows(&self) -> Map<String, Value> {
+        let names = file_names(&self.home.join("servers")).unwrap_or_default();
+        let ids = names.iter().filter_map(|name| text::from_file_name(name.strip_suffix(".json")?));
+        let row = |id: String| {
+            let bytes = file::read(&self.server_path(&id)).ok()??;
+            let found: OnDisk = serde_json::from_slice(&bytes).ok()?;
+            Some((id, found.row))
+        };
+        ids.filter_map(row).collect()
+    }
+
+    /// The lock of whoever asks a person to sign in to this server, if nobody does now. A person may
+    /// take minutes, so it is not the account's lock.
+    pub fn try_sign_in_lock(&self, id: &str) -> Result<Option<AccountLock>> {
+        lock::try_lock(&self.server_path(id).with_extension("sign-in.lock"))
+    }
+
+    /// The lock of whoever changes what is known of the server.
+    pub fn lock_server(&self, id: &str, limit: std::time::Duration) -> Result<AccountLock> {
+        super::wait_for_lock(&self.server_path(id).with_extension("lock"), limit)
+    }
+
+    /// The account at a server: the only one, or the one to come.
+    pub fn account_at(&self, provider: &str) -> Result<Option<AccountId>> {
+        Ok(self.accounts(provider)?.into_iter().next())
+    }
+}
+
+impl Registration {
+    fn of(found: RegistrationOnDisk) -> Registration {
+        Registration {
+            issuer: found.issuer,
+            redirect_uri: found.redirect_uri,
+            client_id: found.client_id,
+            client_secret: found.client_secret.map(Secret::new),
+            client_auth: found.client_auth,
+            expires_at: found.expires_at,
+        }
+    }
+
+    fn on_disk(&self) -> RegistrationOnDisk {
+        RegistrationOnDisk {
+            issuer: self.issuer.clone(),
+            redirect_uri: self.redirect_uri.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: self.client_secret.as_ref().map(|secret| secret.expose().to_owned()),
+            client_auth: self.client_auth,
+            expires_at: self.expires_at,
+        }
+    }
+}
