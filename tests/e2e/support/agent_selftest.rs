@@ -32,9 +32,10 @@ const NO_SERVERS: [(&str, &str); 8] = [
 
 /// `host:port`, and the server.
 type Started = (String, Box<dyn Any>);
+type Start = fn() -> Started;
 
 /// A server of each kind.
-fn servers() -> Vec<(&'static str, fn() -> Started)> {
+fn servers() -> Vec<(&'static str, Start)> {
     fn of(url: &str, server: impl Any) -> Started {
         (browser::split(url).0.to_owned(), Box::new(server))
     }
@@ -79,7 +80,7 @@ fn servers() -> Vec<(&'static str, fn() -> Started)> {
 }
 
 /// One request to a server, and its end: what the test would have failed with.
-fn asked(start: fn() -> Started, agent: &str) -> Result<(), String> {
+fn asked(start: Start, agent: &str) -> Result<(), String> {
     let (authority, server) = start();
     let mut stream = browser::connect(&authority).expect("it listens");
     let line = if agent.is_empty() { String::new() } else { format!("User-Agent: {agent}\r\n") };
