@@ -19,6 +19,7 @@ pub mod jwt;
 pub mod models;
 pub mod oauth_error;
 pub mod pkce;
+pub mod registration;
 pub mod request;
 pub mod resource;
 pub mod revoke;
