@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::net::client::Client;
-use crate::protocol::discovery::{self, Metadata, Registered};
+use crate::protocol::discovery::{self, Metadata};
+use crate::protocol::registration::{self, Registered};
 use crate::provider::Provider;
 
 /// The row with the endpoints that only its issuer knows. A row that names its token endpoint is
@@ -44,11 +45,17 @@ pub fn metadata(issuer: &str, client: &Client) -> Result<Metadata> {
     ))
 }
 
-/// A public client of our own (RFC 7591).
-pub fn register(url: &str, redirect_uri: &str, scope: &str, client: &Client) -> Result<Registered> {
-    let reply = client.send(discovery::register(url, redirect_uri, scope)?)?;
+/// A client of our own (RFC 7591), called `client_name` where people are asked.
+pub fn register(
+    metadata: &Metadata,
+    client_name: &str,
+    redirect_uri: &str,
+    scope: &str,
+    client: &Client,
+) -> Result<Registered> {
+    let reply = client.send(registration::register(metadata, client_name, redirect_uri, scope)?)?;
     if reply.status == 429 || reply.status >= 500 {
         return Err(Error::temporary(format!("the registration answered {}", reply.status)));
     }
-    discovery::parse_registration(reply.status, &reply.body, url)
+    registration::parse_registration(metadata, reply.status, &reply.body)
 }

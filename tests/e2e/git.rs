@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tiny_http::{Response, Server};
 
+use crate::support::agent::{Agents, Verdict};
 use crate::support::command::Output;
 use crate::support::idp::encoding::now_s;
 use crate::support::sandbox::in_seconds;
@@ -22,18 +23,27 @@ struct Forge {
     thread: Option<JoinHandle<()>>,
     password: Arc<Mutex<String>>,
     seen: Arc<Mutex<Vec<String>>>,
+    _verdict: Verdict,
 }
 
 impl Forge {
     fn start() -> Self {
         let server = Arc::new(Server::http("127.0.0.1:0").expect("a free port"));
         let (password, seen) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(vec![])));
+        let agents = Agents::default();
+        let verdict = agents.verdict();
         let (at_work, wanted, notes) = (server.clone(), password.clone(), seen.clone());
         let thread = std::thread::spawn(move || {
             for request in at_work.incoming_requests() {
-                let mut headers = request.headers().iter();
-                let found = headers.find(|header| header.field.equiv("Authorization"));
-                let found = found.map(|header| header.value.to_string()).unwrap_or_default();
+                let header = |name: &'static str| {
+                    let found = request.headers().iter().find(|header| header.field.equiv(name));
+                    found.map(|header| header.value.to_string()).unwrap_or_default()
+                };
+                // git asks; keyfob only tells it the password.
+                if !header("User-Agent").starts_with("git/") {
+                    agents.check_request(&request);
+                }
+                let found = header("Authorization");
                 let encoded = found.strip_prefix("Basic ").unwrap_or_default();
                 let decoded = STANDARD.decode(encoded).unwrap_or_default();
                 let given = String::from_utf8(decoded).unwrap_or_default();
@@ -53,7 +63,7 @@ impl Forge {
                 };
             }
         });
-        Forge { server, thread: Some(thread), password, seen }
+        Forge { server, thread: Some(thread), password, seen, _verdict: verdict }
     }
 
     /// `127.0.0.1:PORT`

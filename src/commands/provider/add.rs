@@ -10,6 +10,7 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::{discover, redirect};
 use crate::net::loopback::Listener;
+use crate::protocol::discovery::Metadata;
 use crate::provider::{ClientAuth, Origin, Provider, oidc_scopes};
 use crate::secret::Secret;
 use crate::term::{self, prompt};
@@ -202,21 +203,18 @@ fn from_flags(args: &Add) -> Result<Provider> {
 
 /// Fills in what the issuer knows, registers a client if asked to, and checks that nothing lacks.
 fn complete(row: &mut Provider, secret: &mut Option<Secret>, args: &Add, app: &App) -> Result<()> {
-    let mut auth = ClientAuth::Basic;
-    let mut registration_url = None;
-    if let Some(issuer) = &args.issuer {
-        let metadata = discover::metadata(issuer, &app.client)?;
-        auth = metadata.client_auth();
-        registration_url.clone_from(&metadata.registration_endpoint);
-        let client_auth = row.client_auth;
+    let metadata = match &args.issuer {
+        Some(issuer) => Some(discover::metadata(issuer, &app.client)?),
+        None => None,
+    };
+    if let Some(metadata) = &metadata {
         metadata.fill(row);
-        row.client_auth = client_auth;
     }
     row.ways = row.ways_by_endpoint();
     if args.register {
-        *secret = register(row, registration_url.as_deref(), args, app)?;
+        *secret = register(row, metadata.as_ref(), args, app)?;
     } else if secret.is_some() {
-        row.client_auth = auth;
+        row.client_auth = metadata.as_ref().map_or(ClientAuth::Basic, Metadata::client_auth);
     }
     if row.token_url.is_none() {
         return Err(lacks("token-url", args));
@@ -246,14 +244,15 @@ fn lacks(flag: &str, args: &Add) -> Error {
 /// port is settled for good.
 fn register(
     row: &mut Provider,
-    url: Option<&str>,
+    metadata: Option<&Metadata>,
     args: &Add,
     app: &App,
 ) -> Result<Option<Secret>> {
     if args.client_id.is_some() {
         return Err(Error::usage("--client-id and --register exclude each other"));
     }
-    let url = url.ok_or_else(|| {
+    let offered = metadata.filter(|metadata| metadata.registration_endpoint.is_some());
+    let metadata = offered.ok_or_else(|| {
         let what = format!("{} offers no registration", args.issuer.as_deref().unwrap_or("this"));
         Error::failed(what).or_try(format!("keyfob provider add {} --client-id ID", args.name))
     })?;
@@ -263,7 +262,8 @@ fn register(
     }
     let port = row.redirect.ports.first().copied().unwrap_or_default();
     let redirect_uri = redirect::uri(&row.redirect, port);
-    let registered = discover::register(url, &redirect_uri, &row.scopes.join(" "), &app.client)?;
+    let scope = row.scopes.join(" ");
+    let registered = discover::register(metadata, "keyfob", &redirect_uri, &scope, &app.client)?;
     row.client_id = Some(registered.client_id);
     row.client_auth = registered.client_auth;
     Ok(registered.client_secret)

@@ -1,6 +1,6 @@
 //! Faults on the way to the servers: proxy, name, connection, certificate, clock, discovery.
 
-use std::io::{Read, Write};
+use std::io::Write;
 
 use serde_json::{Value, json};
 
@@ -12,10 +12,10 @@ use crate::support::idp::{Dialect, Grant, Idp};
 use crate::support::tls::{Ca, DeadPort, Server};
 use crate::token::place::{FRESH_S, ME, Place};
 
-/// A server that answers everything with its own idea of the time; what it was sent is ignored.
+/// A server that answers everything with its own idea of the time.
 fn clock(ahead_s: i64, age_s: Option<i64>) -> Server {
-    Server::start(move |mut stream| {
-        let _ = stream.read(&mut [0; 4096])?;
+    Server::start(move |mut stream, agents| {
+        agents.read(&mut stream)?;
         let date = http_date_at(now_s().saturating_add_signed(ahead_s));
         let age = age_s.map_or(String::new(), |age_s| format!("Age: {age_s}\r\n"));
         let head = format!("HTTP/1.1 404 Not Found\r\nDate: {date}\r\n{age}Content-Length: 0\r\n");

@@ -9,6 +9,7 @@ use std::thread;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::support::agent::Agents;
 use crate::support::tls::Server;
 
 /// A proxy, and what it was asked.
@@ -34,8 +35,9 @@ impl Proxy {
             "" => String::new(),
             _ => format!("Proxy-Authorization: Basic {}", BASE64_STANDARD.encode(credentials)),
         };
-        Self::start(move |stream, note| {
+        Self::start(move |stream, note, agents| {
             let head = read_head(stream)?;
+            agents.check_head(&head);
             let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
             let is_passed = head.starts_with("CONNECT ")
                 && (wanted.is_empty() || head.lines().any(|line| line == wanted));
@@ -53,8 +55,9 @@ impl Proxy {
 
     /// Answers every CONNECT with this status.
     pub fn refusing(status: u16) -> Self {
-        Self::start(move |stream, note| {
+        Self::start(move |stream, note, agents| {
             let head = read_head(stream)?;
+            agents.check_head(&head);
             let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
             note(Asked { target, head, is_passed: false });
             let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
@@ -67,7 +70,7 @@ impl Proxy {
     /// an address instead of a name is refused, as the client was to leave the name to the proxy.
     pub fn socks5(to: u16, user: &str, password: &str) -> Self {
         let wanted = [user.as_bytes().to_vec(), password.as_bytes().to_vec()];
-        Self::start(move |stream, note| {
+        Self::start(move |stream, note, _| {
             let methods = read_counted(stream, &[5])?;
             if !methods.contains(&2) {
                 stream.write_all(&[5, 0xff])?;
@@ -94,16 +97,16 @@ impl Proxy {
 
     /// `negotiate` says which port the client is connected to, if any.
     fn start(
-        negotiate: impl Fn(&mut TcpStream, &dyn Fn(Asked)) -> io::Result<Option<u16>>
+        negotiate: impl Fn(&mut TcpStream, &dyn Fn(Asked), &Agents) -> io::Result<Option<u16>>
         + Send
         + Sync
         + 'static,
     ) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&asked);
-        let server = Server::start(move |mut client| {
+        let server = Server::start(move |mut client, agents| {
             let note = |asked| log.lock().expect("no thread panics").push(asked);
-            let Some(to) = negotiate(&mut client, &note)? else {
+            let Some(to) = negotiate(&mut client, &note, agents)? else {
                 // Closing with bytes unread would reset the connection and lose the answer.
                 client.shutdown(Shutdown::Write)?;
                 return io::copy(&mut client, &mut io::sink()).map(drop);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{EMAIL, Seat, row_named};
+use crate::support::agent::KEYFOB;
 use crate::support::browser;
 use crate::support::command::Cmd;
 use crate::support::idp::encoding::params;
@@ -194,7 +195,7 @@ fn an_account_keeps_the_client_it_was_made_with() {
     let seat = at(Idp::start(dialect));
     let asked = json!({"redirect_uris": ["http://127.0.0.1"],
         "token_endpoint_auth_method": "client_secret_post"});
-    let headers = [("Content-Type", "application/json"), ("User-Agent", "keyfob/test")];
+    let headers = [("Content-Type", "application/json"), ("User-Agent", KEYFOB)];
     let other = browser::request("POST", &seat.idp.url("/register"), &headers, &asked.to_string());
     let other = other.expect("an answer").json();
     let other = json!({"client_id": other["client_id"], "client_secret": other["client_secret"]});

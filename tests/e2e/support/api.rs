@@ -6,10 +6,13 @@ use std::thread::JoinHandle;
 use serde_json::{Value, json};
 use tiny_http::{Response, Server};
 
+use super::agent::{Agents, Verdict};
+
 pub struct ModelApi {
     server: Arc<Server>,
     thread: Option<JoinHandle<()>>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    _verdict: Verdict,
 }
 
 #[derive(Clone, Debug)]
@@ -29,9 +32,12 @@ impl ModelApi {
     pub fn answering(status: u16, body: &Value) -> Self {
         let server = Arc::new(Server::http("127.0.0.1:0").expect("a free port"));
         let asked = Arc::new(Mutex::new(Vec::new()));
+        let agents = Agents::default();
+        let verdict = agents.verdict();
         let (at_work, notes, body) = (Arc::clone(&server), Arc::clone(&asked), body.to_string());
         let thread = std::thread::spawn(move || {
             for request in at_work.incoming_requests() {
+                agents.check_request(&request);
                 let header = |name: &str| {
                     let mut headers = request.headers().iter();
                     let found = headers.find(|header| header.field.as_str() == name);
@@ -45,7 +51,7 @@ impl ModelApi {
                 let _ = request.respond(answer.with_header(kind.expect("a header")));
             }
         });
-        ModelApi { server, thread: Some(thread), asked }
+        ModelApi { server, thread: Some(thread), asked, _verdict: verdict }
     }
 
     /// `http://127.0.0.1:PORT/v1`

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use super::agent::VISITOR;
 use super::idp::encoding::params;
 
 const TIME_OUT: Duration = Duration::from_secs(20);
@@ -108,10 +109,14 @@ pub fn code_on_page(html: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
 }
 
-/// One request with whatever headers and body; an error when no whole answer comes.
+/// One request with whatever headers and body, as a visitor unless they say who asks; an error when
+/// no whole answer comes.
 pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Page> {
     let (authority, target) = split(url);
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {authority}\r\n");
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent")) {
+        text.push_str(&format!("User-Agent: {VISITOR}\r\n"));
+    }
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::agent::KEYFOB;
 use super::idp::encoding::now_s;
 use super::idp::http::{self, Answer, Request};
 use super::rsa_key::RsaKey;
@@ -20,7 +21,6 @@ pub const CLIENT_SECRET: &str = "marker~client+secret/0123456789";
 pub const ASSERTION: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtYXJrZXIifQ.marker-assertion";
 pub const HEADER: &str = "marker-identity-header-0123456789";
 
-const AGENT: &str = concat!("keyfob/", env!("CARGO_PKG_VERSION"));
 const BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// The three services; they stop when dropped.
@@ -50,8 +50,9 @@ impl Entra {
         };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
-        let server = Server::start(move |mut stream| {
+        let server = Server::start(move |mut stream, agents| {
             let request = http::read(&mut stream)?;
+            agents.check(&request.path, request.header("user-agent"));
             let answer = shared.lock().expect("no thread panics").answer(request);
             answer.send(&mut stream)
         });
@@ -166,7 +167,7 @@ fn role(request: &Request) -> &'static str {
 /// What a strict service would say.
 fn check(request: &Request) -> Result<(), String> {
     let wants = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
-    wants(request.header("user-agent") == Some(AGENT), "it says who it is")?;
+    wants(request.header("user-agent") == Some(KEYFOB), "it says who it is")?;
     wants(request.header("authorization").is_none(), "no credential of anybody else")?;
     let scope = format!("{RESOURCE}/.default");
     let assertion = request.param("client_assertion").unwrap_or_default();

@@ -7,11 +7,13 @@ use std::thread;
 use serde_json::{Value, json};
 use tiny_http::{Response, Server};
 
+use super::agent::{Agents, Verdict};
 use super::idp::encoding::now_s;
 
 pub struct Github {
     server: Arc<Server>,
     asked: Arc<Mutex<Vec<String>>>,
+    _verdict: Verdict,
 }
 
 impl Github {
@@ -19,9 +21,12 @@ impl Github {
     pub fn start() -> Self {
         let server = Arc::new(Server::http("127.0.0.1:0").expect("a free port"));
         let asked = Arc::new(Mutex::new(Vec::new()));
+        let agents = Agents::default();
+        let verdict = agents.verdict();
         let (door, book) = (Arc::clone(&server), Arc::clone(&asked));
         thread::spawn(move || {
             for request in door.incoming_requests() {
+                agents.check_request(&request);
                 let header = request.headers().iter().find(|h| h.field.equiv("Authorization"));
                 let token = header.map(|h| h.value.to_string()).unwrap_or_default();
                 let (status, body) = answer(&token);
@@ -30,7 +35,7 @@ impl Github {
                 let _ = request.respond(response);
             }
         });
-        Github { server, asked }
+        Github { server, asked, _verdict: verdict }
     }
 
     /// The overlay of the row that sends the trade here.

@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::agent::{Agents, KEYFOB, Verdict};
 use super::idp::Request;
 use super::idp::encoding::{now_s, params, random_text};
 use super::idp::http::{self, Answer};
@@ -56,6 +57,7 @@ impl Twist {
 pub struct GoogleToken {
     origin: String,
     world: Arc<Mutex<World>>,
+    _verdict: Verdict,
 }
 
 #[derive(Default)]
@@ -77,16 +79,18 @@ impl GoogleToken {
         let origin = format!("http://{address}");
         let world = Arc::new(Mutex::new(World { lifetime_s: 3600, ..World::default() }));
         let (url, shared) = (format!("{origin}{PATH}"), Arc::clone(&world));
+        let agents = Agents::default();
+        let verdict = agents.verdict();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if shared.lock().is_ok_and(|world| world.is_stopped) {
                     return;
                 }
-                let (url, shared) = (url.clone(), Arc::clone(&shared));
-                thread::spawn(move || serve(stream, &url, &shared));
+                let (url, shared, agents) = (url.clone(), Arc::clone(&shared), agents.clone());
+                thread::spawn(move || serve(stream, &url, &shared, &agents));
             }
         });
-        GoogleToken { origin, world }
+        GoogleToken { origin, world, _verdict: verdict }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -190,8 +194,9 @@ impl Assertion {
     }
 }
 
-fn serve(mut stream: TcpStream, url: &str, world: &Mutex<World>) {
+fn serve(mut stream: TcpStream, url: &str, world: &Mutex<World>, agents: &Agents) {
     let Ok(request) = http::read(&mut stream) else { return };
+    agents.check(&request.path, request.header("user-agent"));
     let twist = {
         let mut world = world.lock().expect("no handler panics");
         world.requests.push(request.clone());
@@ -268,8 +273,7 @@ fn check_request(request: &Request) -> Result<(), String> {
     wants("the path", &json!([request.path, request.query]), &json!([PATH, ""]))?;
     let media_type = request.header("content-type");
     wants("the content type", &json!(media_type), &json!("application/x-www-form-urlencoded"))?;
-    let agent = concat!("keyfob/", env!("CARGO_PKG_VERSION"));
-    wants("the user agent", &json!(request.header("user-agent")), &json!(agent))?;
+    wants("the user agent", &json!(request.header("user-agent")), &json!(KEYFOB))?;
     wants("the authorization", &json!(request.header("authorization")), &Value::Null)?;
     let form = params(&request.body)?;
     let mut fields: Vec<_> = form.0.iter().map(|(name, _)| name.as_str()).collect();

@@ -12,6 +12,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+#[allow(dead_code, reason = "it ends by a signal, and all it hears are its callers' names")]
+mod agent;
 #[path = "idp/mod.rs"]
 mod idp;
 

@@ -5,6 +5,9 @@
 // Not every test binary uses every part of the kit.
 #![allow(dead_code)]
 
+pub mod agent;
+#[cfg(test)]
+mod agent_selftest;
 pub mod api;
 pub mod browser;
 pub mod codemie;

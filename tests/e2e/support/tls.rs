@@ -16,6 +16,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection};
 
+use super::agent::{Agents, Verdict};
+
 /// A peer that hangs is given up after this, so that no thread outlives the tests for long.
 const SILENCE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -25,15 +27,21 @@ pub struct Server {
     seen: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
+    _verdict: Verdict,
 }
 
 impl Server {
     /// An error of `serve` ends its connection and nothing else: most come from a peer that left.
-    pub fn start(serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Self {
+    /// It tells the agents of each request of HTTP.
+    pub fn start(
+        serve: impl Fn(TcpStream, &Agents) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port of loopback is free");
         let port = listener.local_addr().expect("a bound listener has an address").port();
         let (seen, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (counter, is_over, serve) = (Arc::clone(&seen), Arc::clone(&stopped), Arc::new(serve));
+        let agents = Agents::default();
+        let verdict = agents.verdict();
         let acceptor = thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if is_over.load(Ordering::SeqCst) {
@@ -42,28 +50,31 @@ impl Server {
                 counter.fetch_add(1, Ordering::SeqCst);
                 let _ = stream.set_nodelay(true);
                 let _ = stream.set_read_timeout(Some(SILENCE_LIMIT));
-                let serve = Arc::clone(&serve);
-                thread::spawn(move || serve(stream));
+                let (serve, agents) = (Arc::clone(&serve), agents.clone());
+                thread::spawn(move || serve(stream, &agents));
             }
         });
-        Server { port, seen, stopped, acceptor: Some(acceptor) }
+        Server { port, seen, stopped, acceptor: Some(acceptor), _verdict: verdict }
     }
 
     /// Takes what comes and never answers.
     pub fn mute() -> Self {
-        Server::start(|mut stream| io::copy(&mut stream, &mut io::sink()).map(drop))
+        Server::start(|mut stream, agents| {
+            agents.read(&mut stream)?;
+            io::copy(&mut stream, &mut io::sink()).map(drop)
+        })
     }
 
     /// Resets every connection as soon as something was sent: closing a socket with unread bytes
     /// in it does that.
     pub fn resetting() -> Self {
-        Server::start(|stream| stream.peek(&mut [0]).map(drop))
+        Server::start(|stream, agents| agents.peek(&stream))
     }
 
     /// Reads the request, then sends `start` and `piece` for ever, with a pause before each piece.
     pub fn endless(start: &'static [u8], piece: &'static [u8], pause: Duration) -> Self {
-        Server::start(move |mut stream| {
-            let _ = stream.read(&mut [0; 4096])?;
+        Server::start(move |mut stream, agents| {
+            agents.read(&mut stream)?;
             stream.write_all(start)?;
             loop {
                 thread::sleep(pause);
@@ -72,9 +83,9 @@ impl Server {
         })
     }
 
-    /// TLS in front of a plain port.
+    /// TLS in front of a plain port, whose server is the one that sees the requests.
     pub fn tls(certificate: Arc<ServerConfig>, to: u16) -> Self {
-        Server::start(move |stream| forward_tls(stream, Arc::clone(&certificate), to))
+        Server::start(move |stream, _| forward_tls(stream, Arc::clone(&certificate), to))
     }
 
     /// Connections so far.

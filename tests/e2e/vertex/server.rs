@@ -5,12 +5,12 @@ use ring::signature::RSA_PKCS1_SHA256;
 use serde_json::{Value, json};
 
 use super::{EMAIL, KEY_ID, Seat};
+use crate::support::agent::{KEYFOB, VISITOR};
 use crate::support::browser;
 use crate::support::google_token::SCOPE;
 use crate::support::idp::encoding::{base64url, encode, now_s};
 use crate::support::rsa_key::RsaKey;
 
-const AGENT: &str = concat!("keyfob/", env!("CARGO_PKG_VERSION"));
 const FORM: &str = "application/x-www-form-urlencoded";
 
 fn signed(header: &Value, claims: &Value, key: &RsaKey) -> String {
@@ -42,7 +42,7 @@ fn ask(seat: &Seat, assertion: &str, headers: &[(&str, &str)]) -> Value {
 #[test]
 fn each_claim_and_header_field_is_checked() {
     let seat = Seat::new();
-    let headers = [("Content-Type", FORM), ("User-Agent", AGENT)];
+    let headers = [("Content-Type", FORM), ("User-Agent", KEYFOB)];
     let good = signed(&header(), &claims(&seat), RsaKey::one());
     assert!(ask(&seat, &good, &headers)["access_token"].is_string());
     seat.google.assert_content();
@@ -69,7 +69,7 @@ fn each_claim_and_header_field_is_checked() {
         assert_eq!(seat.google.complaints().len(), 1, "{header}");
     }
     for wrong in
-        [[("Content-Type", "application/json"), headers[1]], [headers[0], ("User-Agent", "x")]]
+        [[("Content-Type", "application/json"), headers[1]], [headers[0], ("User-Agent", VISITOR)]]
     {
         ask(&seat, &good, &wrong);
         assert_eq!(seat.google.complaints().len(), 1, "{wrong:?}");
@@ -79,7 +79,7 @@ fn each_claim_and_header_field_is_checked() {
 #[test]
 fn the_signature_is_verified() {
     let seat = Seat::new();
-    let headers = [("Content-Type", FORM), ("User-Agent", AGENT)];
+    let headers = [("Content-Type", FORM), ("User-Agent", KEYFOB)];
     let good = signed(&header(), &claims(&seat), RsaKey::one());
     let foreign = signed(&header(), &claims(&seat), RsaKey::other());
     let (text, _) = good.rsplit_once('.').expect("three parts");

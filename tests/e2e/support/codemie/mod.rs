@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
+use super::agent::Agents;
 use super::tls::Server;
 pub use person::Person;
 
@@ -107,7 +108,7 @@ impl Instance {
         };
         let world = Arc::new(Mutex::new(world));
         let shared = Arc::clone(&world);
-        let server = Server::start(move |stream| serve(stream, &shared));
+        let server = Server::start(move |stream, agents| serve(stream, &shared, agents));
         Instance { server, world }
     }
 
@@ -248,8 +249,9 @@ impl Answer {
     }
 }
 
-fn serve(mut stream: TcpStream, world: &Mutex<World>) -> io::Result<()> {
+fn serve(mut stream: TcpStream, world: &Mutex<World>, agents: &Agents) -> io::Result<()> {
     let head = read_head(&mut stream)?;
+    agents.check_head(&head);
     let mut lines = head.split("\r\n");
     let mut words = lines.next().unwrap_or_default().split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

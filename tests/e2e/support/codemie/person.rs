@@ -39,11 +39,9 @@ impl Person {
     #[track_caller]
     fn visit(&mut self, method: &str, url: &str) -> Page {
         let cookie = header(&self.jar);
-        let mut headers = vec![("User-Agent", "browser")];
-        if !self.jar.is_empty() {
-            headers.push(("Cookie", &cookie));
-        }
-        let page = browser::request(method, url, &headers, "");
+        let headers = [("Cookie", cookie.as_str())];
+        let sent = if self.jar.is_empty() { &[][..] } else { &headers };
+        let page = browser::request(method, url, sent, "");
         let page = page.unwrap_or_else(|e| panic!("{method} {url}: {e}"));
         for (name, value) in &page.headers {
             if name.eq_ignore_ascii_case("set-cookie") {

@@ -52,6 +52,7 @@ pub use dialect::Dialect;
 pub use fault::{Fault, Times};
 pub use http::Request;
 
+use super::agent::{Agents, Verdict};
 use api_token::Bought;
 use fault::Faults;
 use ledger::{Client, Identity, Ledger, Redirects};
@@ -61,6 +62,7 @@ const WAIT_LIMIT: Duration = Duration::from_secs(20);
 pub struct Idp {
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
+    _verdict: Verdict,
 }
 
 /// Tokens handed out without a sign-in, for tests that begin signed in.
@@ -71,6 +73,7 @@ pub struct Grant {
 }
 
 struct Shared {
+    agents: Agents,
     origin: String,
     dialect: Dialect,
     stopped: AtomicBool,
@@ -155,14 +158,17 @@ impl Idp {
             requests: Vec::new(),
             slow_downs: VecDeque::new(),
         };
+        let agents = Agents::default();
+        let verdict = agents.verdict();
         let shared = Arc::new(Shared {
+            agents,
             origin: format!("http://{address}"),
             dialect,
             stopped: AtomicBool::new(false),
             world: Mutex::new(world),
         });
         let acceptor = server::accept(listener, Arc::clone(&shared));
-        Idp { shared, acceptor: Some(acceptor) }
+        Idp { shared, acceptor: Some(acceptor), _verdict: verdict }
     }
 
     /// `http://127.0.0.1:PORT`, also the issuer's name unless the dialect has an issuer path.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::encoding::{encode, s256};
 use super::{Dialect, Fault, Idp, Times};
+use crate::support::agent::KEYFOB;
 use crate::support::browser::{self, Page};
 
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -43,7 +44,7 @@ pub fn merge<'a>(pairs: &mut Vec<(&'a str, &'a str)>, changes: &[(&'a str, &'a s
 }
 
 pub fn post(idp: &Idp, path: &str, kind: &str, body: &str) -> std::io::Result<Page> {
-    let headers = [("Content-Type", kind), ("User-Agent", "keyfob/test")];
+    let headers = [("Content-Type", kind), ("User-Agent", KEYFOB)];
     browser::request("POST", &idp.url(path), &headers, body)
 }
 
@@ -168,7 +169,7 @@ fn every_slip_at_the_exchange_is_refused() {
 fn headers_and_encoding_of_a_token_request_are_checked() {
     let idp = Idp::start(Dialect::oidc());
     let token = idp.grant().refresh_token;
-    let good = [("Content-Type", FORM), ("User-Agent", "keyfob/test")];
+    let good = [("Content-Type", FORM), ("User-Agent", KEYFOB)];
     let bad: [&[(&str, &str)]; 4] = [
         &[good[0]],
         &[good[1]],
@@ -271,7 +272,7 @@ fn a_hanging_request_blocks_nobody_and_two_hundred_are_served() {
     let body = refresh_body(&idp.grant().refresh_token);
     let mut hanging = browser::connect(&authority).unwrap();
     let head = format!("POST /token HTTP/1.1\r\nContent-Type: {FORM}\r\nContent-Length: ");
-    let head = format!("{head}{}\r\nUser-Agent: keyfob/t\r\n\r\n{body}", body.len());
+    let head = format!("{head}{}\r\nUser-Agent: {KEYFOB}\r\n\r\n{body}", body.len());
     std::io::Write::write_all(&mut hanging, head.as_bytes()).unwrap();
     idp.wait_for("token_refresh", 1);
 
@@ -292,7 +293,7 @@ fn a_hanging_request_blocks_nobody_and_two_hundred_are_served() {
 fn metadata_can_be_withheld_and_falsified() {
     let idp = Idp::start(Dialect::oidc());
     let fetch = |path: &str| {
-        let headers = [("User-Agent", "keyfob/test")];
+        let headers = [("User-Agent", KEYFOB)];
         browser::request("GET", &idp.url(path), &headers, "").unwrap()
     };
     let openid = "/.well-known/openid-configuration";

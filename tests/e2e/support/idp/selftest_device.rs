@@ -8,12 +8,13 @@ use super::device::{GRANT_TYPE, Interval};
 use super::encoding::s256;
 use super::selftest::{FORM, VERIFIER, form, merge, text};
 use super::{Dialect, Idp};
+use crate::support::agent::KEYFOB;
 use crate::support::browser::{self, Page};
 
 const JSON: &str = "application/json";
 
 fn post(idp: &Idp, path: &str, kind: &str, body: &str) -> Page {
-    let headers = [("Accept", JSON), ("Content-Type", kind), ("User-Agent", "keyfob/test")];
+    let headers = [("Accept", JSON), ("Content-Type", kind), ("User-Agent", KEYFOB)];
     browser::request("POST", &idp.url(path), &headers, body).unwrap()
 }
 

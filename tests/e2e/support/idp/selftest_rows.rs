@@ -8,6 +8,7 @@ use super::dialect::{ClientAuth, built_in_secret};
 use super::encoding::s256;
 use super::selftest::{FORM, STATE, VERIFIER, form, merge, text};
 use super::{CodeAssist, Dialect, Idp};
+use crate::support::agent::KEYFOB;
 use crate::support::browser::{self, Page};
 
 #[test]
@@ -80,7 +81,7 @@ fn post_as(idp: &Idp, kind: &str, body: &str) -> Page {
     let secret = dialect.client_secret.as_deref().unwrap_or_default();
     let basic = STANDARD.encode(format!("{}:{secret}", dialect.client_id));
     let basic = format!("Basic {basic}");
-    let mut headers = vec![("Content-Type", kind), ("User-Agent", "keyfob/test")];
+    let mut headers = vec![("Content-Type", kind), ("User-Agent", KEYFOB)];
     if dialect.client_auth == ClientAuth::PostAndBasic {
         headers.push(("Authorization", &basic));
     }
@@ -97,7 +98,7 @@ fn onboarding_is_done_at_the_second_poll() {
     let headers = [
         ("Authorization", bearer.as_str()),
         ("Content-Type", "application/json"),
-        ("User-Agent", "keyfob/test"),
+        ("User-Agent", KEYFOB),
     ];
     let metadata =
         json!({"ideType": "IDE", "platform": "PLATFORM_UNSPECIFIED", "pluginType": "GEMINI"});

@@ -8,6 +8,7 @@ use super::device::GRANT_TYPE;
 use super::encoding::{encode, s256};
 use super::selftest::{FORM, STATE, VERIFIER, form, merge, text};
 use super::{Dialect, Idp};
+use crate::support::agent::KEYFOB;
 use crate::support::browser::{self, Page};
 
 fn row(id: &str) -> Value {
@@ -24,7 +25,7 @@ fn issuer(id: &str) -> Idp {
 }
 
 fn get(idp: &Idp, path: &str, headers: &[(&str, &str)]) -> Page {
-    let headers = [&[("User-Agent", "keyfob/test")], headers].concat();
+    let headers = [&[("User-Agent", KEYFOB)], headers].concat();
     browser::request("GET", &idp.url(path), &headers, "").unwrap()
 }
 
@@ -160,7 +161,7 @@ fn iflows_client_proves_itself_twice_and_names_its_redirect_twice() {
             ("code_verifier", VERIFIER),
         ];
         pairs.retain(|(_, value)| !value.is_empty());
-        let mut headers = vec![("Content-Type", FORM), ("User-Agent", "keyfob/test")];
+        let mut headers = vec![("Content-Type", FORM), ("User-Agent", KEYFOB)];
         if !header.is_empty() {
             headers.push(("Authorization", &header));
         }
@@ -180,11 +181,8 @@ fn github_says_no_with_200_and_qwen_slows_down_with_429() {
         let challenge = s256(VERIFIER);
         let (client, scope) = (idp.dialect().client_id.clone(), idp.dialect().scope.clone());
         let post = |path: &str, pairs: &[(&str, &str)]| {
-            let headers = [
-                ("Accept", "application/json"),
-                ("Content-Type", FORM),
-                ("User-Agent", "keyfob/x"),
-            ];
+            let headers =
+                [("Accept", "application/json"), ("Content-Type", FORM), ("User-Agent", KEYFOB)];
             browser::request("POST", &idp.url(path), &headers, &form(pairs)).unwrap()
         };
         let mut pairs = vec![("client_id", client.as_str()), ("scope", scope.as_deref().unwrap())];

@@ -51,6 +51,12 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         return;
     }
     request.role = routes::role(shared, &request).to_string();
+    let agent = request.header("user-agent");
+    // Scripts take a token to the protected resource themselves.
+    let is_script = request.role == "api" && agent.is_some_and(|name| name.starts_with("curl/"));
+    if !is_script {
+        shared.agents.check(&format!("{} {}", request.method, request.path), agent);
+    }
     let fault = {
         let mut world = shared.world();
         world.count(&request.role);
