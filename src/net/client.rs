@@ -9,11 +9,12 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header, response};
 use ureq::tls::TlsConfig;
+use ureq::unversioned::transport::DefaultConnector;
 
 use crate::endpoint::{check, check_link_local};
 use crate::error::{Error, Result};
 use crate::net::failure::{self, Attempt};
-use crate::net::{ca, proxy};
+use crate::net::{ca, guard, proxy};
 use crate::secret::Secret;
 use crate::text::harmless;
 use crate::time::Timestamp;
@@ -39,9 +40,21 @@ pub struct Reply {
     pub set_cookies: Vec<Secret>,
     pub body: Secret,
     pub too_long: bool,
+    /// Each marked as sensitive, so that Debug shows the names alone.
+    headers: HeaderMap,
 }
 
 impl Reply {
+    /// The first header of this name that is plain ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.header_values(name).into_iter().next()
+    }
+
+    /// All headers of this name that are plain ASCII, in their order.
+    pub fn header_values(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect()
+    }
+
     /// The error of an answer that says "not now", whatever else is in it: 429 and 5xx.
     pub fn not_now(&self, host: &str) -> Option<Error> {
         let is_trouble = self.status == 429 || self.status >= 500;
@@ -57,6 +70,8 @@ impl Reply {
 /// http is only ever loopback, so it needs neither certificates nor a proxy.
 pub struct Client {
     timeout_s: u64,
+    /// Only public addresses are connected to.
+    is_guarded: bool,
     plain: OnceLock<Agent>,
     direct: OnceLock<Agent>,
     proxied: OnceLock<Agent>,
@@ -66,7 +81,14 @@ impl Client {
     /// `timeout_s` bounds one request from the look-up of the name to the last byte.
     pub fn new(timeout_s: u64) -> Client {
         let (plain, direct, proxied) = Default::default();
-        Client { timeout_s, plain, direct, proxied }
+        Client { timeout_s, is_guarded: false, plain, direct, proxied }
+    }
+
+    /// One for addresses that a public server gave us: a request that would connect to an address of
+    /// this machine or of a private network is Failed before a byte is sent. A proxy looks names up
+    /// by itself, so only addresses are judged on that way.
+    pub fn new_guarded(timeout_s: u64) -> Client {
+        Client { is_guarded: true, ..Client::new(timeout_s) }
     }
 
     /// In seconds, for those who wait for something else than a server.
@@ -127,6 +149,11 @@ impl Client {
             env::var_os(name).map(|value| value.to_string_lossy().into_owned())
         })?;
         let proxied_by = choice.as_ref().map(|choice| choice.variable);
+        let host = uri.host().unwrap_or_default();
+        if self.is_guarded && choice.is_some() && guard::is_private_literal(host) {
+            let host = uri.authority().map_or(host, |authority| authority.as_str());
+            return Err(Attempt { host, proxied_by, timeout_s: self.timeout_s }.private());
+        }
         let proxy = choice.map(|choice| choice.proxy);
         let is_https = uri.scheme_str() == Some("https");
         let slot = match (&proxy, is_https) {
@@ -154,6 +181,7 @@ impl Client {
         }
         // ureq sets no timeout of its own, reads the proxy variables unless told otherwise,
         // and makes an error of an error status.
+        let is_judged_here = self.is_guarded && proxy.is_none();
         let config = Agent::config_builder()
             .accept("application/json")
             .http_status_as_error(false)
@@ -164,6 +192,10 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(self.timeout_s)))
             .tls_config(tls.build())
             .build();
+        if is_judged_here {
+            let (connector, resolver) = (DefaultConnector::default(), guard::PublicOnly::default());
+            return Ok(Agent::with_parts(config, connector, resolver));
+        }
         Ok(config.new_agent())
     }
 }
@@ -195,12 +227,20 @@ pub(super) fn bounded<T: Send + 'static>(
     answer.recv_timeout(limit).unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
 }
 
-/// A request without a body must say so, or ureq refuses it for GET. `patience` bounds the wait for
-/// the answer's beginning, and then each silence, in place of the whole.
+/// How long an answer may take, in place of a limit for the whole.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// Until its beginning is there.
+    pub head: Duration,
+    /// Without a byte, before and after; None: for ever.
+    pub silence: Option<Duration>,
+}
+
+/// A request without a body must say so, or ureq refuses it for GET.
 pub(super) fn run(
     agent: &Agent,
     request: Request<Secret>,
-    patience: Option<Duration>,
+    patience: Option<Patience>,
 ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
     let (mut parts, body) = request.into_parts();
     // A row's or a person's own headers do not make keyfob another (CLI.md section 9).
@@ -219,12 +259,13 @@ pub(super) fn run(
 fn exchange(
     agent: &Agent,
     request: Request<impl ureq::AsSendBody>,
-    patience: Option<Duration>,
+    patience: Option<Patience>,
 ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
-    let Some(limit) = patience else { return agent.run(request) };
+    let Some(Patience { head, silence }) = patience else { return agent.run(request) };
     let config = agent.configure_request(request).timeout_global(None);
-    let config = config.timeout_send_body(Some(limit)).timeout_recv_response(Some(limit));
-    agent.run(config.timeout_per_read(Some(limit)).build())
+    let config = config.timeout_resolve(Some(head)).timeout_send_body(Some(head));
+    let config = config.timeout_recv_response(Some(head)).timeout_per_read(silence);
+    agent.run(config.build())
 }
 
 /// Reads to the end or just past the limit; ureq's own limit counts wire bytes.
@@ -232,7 +273,7 @@ fn reply(response: Response<ureq::Body>) -> std::result::Result<Reply, ureq::Err
     let (parts, body) = response.into_parts();
     let mut bytes = Vec::new();
     body.into_reader().take(BODY_LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
-    Ok(head(&parts).with_body(&bytes))
+    Ok(head(parts).with_body(&bytes))
 }
 
 impl Reply {
@@ -244,7 +285,10 @@ impl Reply {
 }
 
 /// All but the body.
-pub(super) fn head(parts: &response::Parts) -> Reply {
+pub(super) fn head(mut parts: response::Parts) -> Reply {
+    for value in parts.headers.values_mut() {
+        value.set_sensitive(true);
+    }
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let media_type = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next());
     let cookies = parts.headers.get_all(header::SET_COOKIE).iter();
@@ -257,6 +301,7 @@ pub(super) fn head(parts: &response::Parts) -> Reply {
         set_cookies: cookies.map(Secret::new).collect(),
         body: Secret::new(""),
         too_long: false,
+        headers: parts.headers,
     }
 }
 
@@ -311,6 +356,22 @@ mod tests {
             assert_eq!(retry_after_s(&headers), seconds, "{wait}");
         }
         assert_eq!(retry_after_s(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn headers_are_at_hand_and_not_in_debug() {
+        let response = Response::builder()
+            .header("WWW-Authenticate", "Bearer hunter2")
+            .header("www-authenticate", "Basic hunter2")
+            .header("Mcp-Session-Id", "hunter2")
+            .header("X", [0xe4].as_slice());
+        let reply = head(response.body(()).unwrap().into_parts().0);
+        let challenges = reply.header_values("WWW-AUTHENTICATE");
+        assert_eq!(challenges, ["Bearer hunter2", "Basic hunter2"]);
+        assert_eq!(reply.header("mcp-session-id"), Some("hunter2"));
+        assert_eq!((reply.header("x"), reply.header("no such: header")), (None, None));
+        let shown = format!("{reply:?}");
+        assert!(shown.contains("mcp-session-id") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use ureq::Timeout;
 
 use crate::error::Error;
+use crate::net::guard::Private;
 use crate::text::harmless;
 
 /// What a sentence needs to know about the request that failed.
@@ -34,6 +35,7 @@ impl Attempt<'_> {
             ureq::Error::LargeResponseHeader(..) | ureq::Error::Protocol(_) => {
                 Error::unreadable(self.place(), "no valid HTTP")
             }
+            ureq::Error::Other(error) if error.is::<Private>() => self.private(),
             ureq::Error::Rustls(error) => self.explain_tls(&error.to_string()),
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
                 self.unreachable("no connection in time")
@@ -98,6 +100,11 @@ impl Attempt<'_> {
 
     fn failed(&self, cause: &str, next: Option<String>) -> Error {
         Error::Failed { what: format!("cannot reach {}: {cause}", self.place()), next }
+    }
+
+    /// A guarded client will not go there.
+    pub fn private(&self) -> Error {
+        Error::failed(format!("{} {Private}", self.host))
     }
 
     fn out_of_time(&self) -> Error {

@@ -4,6 +4,7 @@
 pub mod ca;
 pub mod client;
 pub mod failure;
+pub mod guard;
 pub mod loopback;
 pub mod page;
 pub mod probe;

@@ -7,7 +7,7 @@ use ureq::http::Request;
 
 use crate::endpoint::check;
 use crate::error::Result;
-use crate::net::client::{self, BODY_LIMIT_BYTES, Client, Reply};
+use crate::net::client::{self, BODY_LIMIT_BYTES, Client, Patience, Reply};
 use crate::net::failure::Attempt;
 use crate::secret::Secret;
 
@@ -28,27 +28,42 @@ impl Client {
     /// One request whose answer may take its time: the time-out bounds the wait for its beginning,
     /// and then each silence. All else as `send`.
     pub fn open(&self, request: Request<Secret>) -> Result<Stream> {
+        self.open_patient(request, self.timeout_s(), Some(self.timeout_s()))
+    }
+
+    /// The same with limits of its own: for the answer's beginning, and for each silence, the one
+    /// before it included; None: silence has no limit. A connection has what it has with `send`.
+    pub fn open_patient(
+        &self,
+        request: Request<Secret>,
+        head_s: u64,
+        silence_s: Option<u64>,
+    ) -> Result<Stream> {
         check("address", &request.uri().to_string())?;
         let uri = request.uri().clone();
         let method = request.method().clone();
         let host = uri.authority().map_or_else(String::new, ToString::to_string);
         let (agent, proxied_by) = self.agent(&uri)?;
-        let timeout_s = self.timeout_s();
-        let limit = Some(Duration::from_secs(timeout_s));
+        let silence = silence_s.map(Duration::from_secs);
+        let patience = Some(Patience { head: Duration::from_secs(head_s), silence });
         let outcome = match proxied_by {
             Some(_) => {
-                client::bounded(agent, timeout_s, move |agent| client::run(agent, request, limit))
+                client::bounded(agent, head_s, move |agent| client::run(agent, request, patience))
             }
-            None => client::run(agent, request, limit),
+            None => client::run(agent, request, patience),
         };
         client::log_outcome(&method, &uri, outcome.as_ref().ok().map(|r| r.status().as_u16()));
         match outcome {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
-                let (head, body) = (client::head(&parts), body.into_reader());
+                let (head, body) = (client::head(parts), body.into_reader());
+                let timeout_s = silence_s.unwrap_or(head_s);
                 Ok(Stream { head, host, proxied_by, timeout_s, body })
             }
-            Err(error) => Err(Attempt { host: &host, proxied_by, timeout_s }.explain(error)),
+            Err(error) => {
+                let timeout_s = silence_s.map_or(head_s, |silence_s| silence_s.min(head_s));
+                Err(Attempt { host: &host, proxied_by, timeout_s }.explain(error))
+            }
         }
     }
 }
@@ -80,5 +95,70 @@ impl Stream {
             bytes.extend(piece);
         }
         client::not_too_long(self.head.with_body(&bytes), self.host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: 7\r\n\r\na";
+
+    /// A request to a server that does this with its one connection.
+    fn request(
+        serve: impl FnOnce(&mut TcpStream) + Send + 'static,
+    ) -> (Request<Secret>, thread::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let _ = socket.read(&mut [0; 4096]).unwrap();
+            serve(&mut socket);
+        });
+        (Request::get(url).body(Secret::new("")).unwrap(), server)
+    }
+
+    /// Until the client hangs up.
+    fn stay(socket: &mut TcpStream) {
+        while socket.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+    }
+
+    #[test]
+    fn silence_ends_a_stream_only_where_it_has_a_limit() {
+        let (patient, server) = request(|socket| {
+            socket.write_all(HEAD).unwrap();
+            thread::sleep(Duration::from_millis(1500));
+            socket.write_all(b"b").unwrap();
+        });
+        let mut stream = Client::new(1).open_patient(patient, 1, None).ok().unwrap();
+        assert_eq!(stream.head.header("x-id"), Some("7"));
+        assert_eq!(stream.next().unwrap().as_deref(), Some(&b"a"[..]));
+        assert_eq!(stream.next().unwrap().as_deref(), Some(&b"b"[..]), "longer than the time-out");
+        assert_eq!(stream.next().unwrap(), None);
+        server.join().unwrap();
+
+        let (hasty, server) = request(|socket| {
+            socket.write_all(HEAD).unwrap();
+            stay(socket);
+        });
+        let mut stream = Client::new(60).open_patient(hasty, 60, Some(1)).ok().unwrap();
+        assert!(stream.next().unwrap().is_some());
+        let error = stream.next().unwrap_err();
+        assert!(error.to_string().ends_with("within 1 s"), "{error}");
+        assert_eq!(error.exit_code(), 3);
+        drop(stream);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn the_beginning_has_a_limit_of_its_own() {
+        let (request, server) = request(stay);
+        let error = Client::new(60).open_patient(request, 1, None).err().unwrap();
+        assert!(error.to_string().ends_with("within 1 s"), "{error}");
+        assert_eq!(error.exit_code(), 3);
+        server.join().unwrap();
     }
 }

@@ -131,6 +131,9 @@ impl<'a> Reader<'a> {
         let before = self.answer.text.len();
         let events = self.events.feed(bytes).ok_or(Fault::Unreadable("an event too long"))?;
         for event in events {
+            if event.data.is_empty() {
+                continue;
+            }
             // OpenAI ends its streams so.
             if event.data.trim() == "[DONE]" {
                 self.answer.is_complete = true;
