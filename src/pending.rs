@@ -25,6 +25,8 @@ pub struct PendingLogin {
     pub replace: bool,
     /// Ask the provider who signed in.
     pub verify: bool,
+    /// A browser was sent to `auth_url`: whoever takes the wait over need not open another.
+    pub is_open: bool,
     pub started_at: Timestamp,
     pub expires_at: Timestamp,
 }

@@ -105,10 +105,8 @@ fn wanted(args: &AuthTest) -> Result<Vec<AccountRef>> {
     }
     let app = App::new(args.timeout)?;
     let stored = app.store.all_accounts()?;
-    let mut all: Vec<_> = stored
-        .into_iter()
-        .map(|id| AccountRef::new(&id.provider, Some(id.account)))
-        .collect();
+    let mut all: Vec<_> =
+        stored.into_iter().map(|id| AccountRef::new(&id.provider, Some(id.account))).collect();
     for (provider, _) in app.ready_by_variable(None)? {
         if !all.iter().any(|known| known.provider == provider) {
             all.push(AccountRef::new(&provider, None));

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::account::{Account, AccountId, AccountRef};
-use crate::commands::{App, chosen_by_variable};
+use crate::commands::{App, chosen_by_variable, nobody};
 use crate::credential::Credential;
 use crate::endpoint;
 use crate::error::{Error, Result};
@@ -116,6 +116,9 @@ impl App {
             return Ok(Place::Given(HandOut { account, variable: None, is_stored: false }));
         }
         let id = self.account(asked.account)?;
+        if id.is_none() && asked.account.server.is_some() {
+            return Err(nobody(asked.account));
+        }
         let provider = match &id {
             Some(id) => &id.provider,
             None => &self.providers.get(&asked.account.provider)?.id,

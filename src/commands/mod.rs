@@ -15,6 +15,7 @@ mod git_credential;
 mod hand_out;
 mod login;
 mod logout;
+mod mcp_proxy;
 mod models;
 mod pending;
 mod provider;
@@ -41,6 +42,7 @@ use crate::account::{AccountId, AccountRef};
 use crate::error::{Error, Result};
 use crate::flows::fresh::Tools;
 use crate::net::client::Client;
+use crate::net::guard;
 use crate::provider::{Providers, merge};
 use crate::store::Store;
 use crate::term;
@@ -93,6 +95,7 @@ enum Command {
     GitCredential(git_credential::GitCredential),
     Login(login::Login),
     Logout(logout::Logout),
+    McpProxy(mcp_proxy::McpProxy),
     Models(models::Models),
     Pending(pending::Pending),
     Provider(provider::ProviderArgs),
@@ -116,10 +119,13 @@ pub struct App {
 
 impl App {
     fn new(timeout_s: Option<u64>) -> Result<App> {
+        Ok(App::with(Store::open()?, timeout_s))
+    }
+
+    fn with(store: Store, timeout_s: Option<u64>) -> App {
         let timeout_s = timeout_s.unwrap_or(TIMEOUT_S).clamp(1, 3_600);
-        let store = Store::open()?;
-        let rows_of = Store::open()?;
-        Ok(App {
+        let rows_of = store.again();
+        App {
             client: Client::new(timeout_s),
             providers: Providers::new(
                 move || {
@@ -132,7 +138,16 @@ impl App {
             ),
             store,
             timeout_s,
-        })
+        }
+    }
+
+    /// For an MCP server: one out in the world cannot send us to an address of a private network.
+    pub fn for_server(store: Store, timeout_s: Option<u64>, url: &str) -> App {
+        let mut app = App::with(store, timeout_s);
+        if guard::is_public_url(url) {
+            app.client = Client::new_guarded(app.timeout_s);
+        }
+        app
     }
 
     pub fn tools(&self) -> Tools<'_> {
@@ -151,7 +166,7 @@ impl App {
     pub fn account(&self, typed: &AccountRef) -> Result<Option<AccountId>> {
         let mut provider = typed.provider.clone();
         let mut accounts = self.store.accounts(&provider)?;
-        if accounts.is_empty() {
+        if accounts.is_empty() && typed.server.is_none() {
             provider.clone_from(&self.providers.get(&typed.provider)?.id);
             accounts = self.store.accounts(&provider)?;
         }
@@ -314,6 +329,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Import(args)) => transfer::import(&args),
         Some(Command::Login(args)) => login::run(&args),
         Some(Command::Logout(args)) => logout::run(&args),
+        Some(Command::McpProxy(args)) => mcp_proxy::run(&args),
         Some(Command::Models(args)) => models::run(&args),
         Some(Command::Pending(args)) => pending::run(args),
         Some(Command::Provider(args)) => provider::run(args),

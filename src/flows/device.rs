@@ -71,6 +71,7 @@ pub fn begin(wish: Wish, client: &Client, store: &Store) -> Result<PendingLogin>
         expect: wish.expect,
         replace: wish.replace,
         verify: wish.verify,
+        is_open: false,
         started_at: now,
         expires_at: now.plus(started.expires_in_s),
     };

@@ -36,6 +36,8 @@ pub struct Wish {
     pub project: Option<String>,
     pub replace: bool,
     pub verify: bool,
+    /// A browser will be sent to the address.
+    pub is_open: bool,
     pub wait_s: i64,
 }
 
@@ -74,6 +76,7 @@ pub fn begin(wish: Wish, store: &Store) -> Result<PendingLogin> {
         expect: wish.expect,
         replace: wish.replace,
         verify: wish.verify,
+        is_open: wish.is_open,
         started_at: now,
         expires_at: now.plus(wish.wait_s.max(LIFETIME_S)),
     };

@@ -16,6 +16,7 @@ pub mod keep;
 pub mod key;
 pub mod login;
 pub mod logout;
+pub mod mcp;
 pub mod models;
 pub mod program;
 pub mod project;

@@ -42,6 +42,7 @@ pub fn begin(wish: Wish, now: Timestamp, store: &Store) -> Result<PendingLogin> 
         expect: wish.expect,
         replace: wish.replace,
         verify: wish.verify,
+        is_open: false,
         started_at: now,
         expires_at: now.plus(wish.wait_s.max(600)),
     };

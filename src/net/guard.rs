@@ -58,6 +58,13 @@ pub fn is_public_host(host: &str, port: u16) -> bool {
     addresses.map_or(true, |mut addresses| addresses.all(|address| is_public(address.ip())))
 }
 
+/// The same of a URL's host; no URL is not public.
+pub fn is_public_url(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let port = uri.port_u16().unwrap_or(443);
+    uri.host().is_some_and(|host| is_public_host(host, port))
+}
+
 /// Whether a host that a proxy will look up is no public address to begin with: nobody here knows
 /// where a name leads there. Short forms of an address (`127.1`, `0x7f000001`) are none, as a proxy
 /// may read them like the C library does.

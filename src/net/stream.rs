@@ -6,7 +6,7 @@ use std::time::Duration;
 use ureq::http::Request;
 
 use crate::endpoint::check;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::net::client::{self, BODY_LIMIT_BYTES, Client, Patience, Reply};
 use crate::net::failure::Attempt;
 use crate::secret::Secret;
@@ -88,13 +88,27 @@ impl Stream {
 
     /// The rest, as `send` gives it: a good answer above 1 MiB is Unreadable.
     pub fn whole(mut self) -> Result<Reply> {
+        let bytes = self.read_to(BODY_LIMIT_BYTES + 1)?;
+        client::not_too_long(self.head.with_body(&bytes), self.host)
+    }
+
+    /// The rest of an answer that may be long; one above the limit is Unreadable.
+    pub fn long_text(mut self, limit_bytes: u64) -> Result<String> {
+        let bytes = self.read_to(limit_bytes + 1)?;
+        if bytes.len() as u64 > limit_bytes {
+            return Err(Error::unreadable(self.host, format!("more than {limit_bytes} bytes")));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn read_to(&mut self, limit_bytes: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        while bytes.len() as u64 <= BODY_LIMIT_BYTES
+        while (bytes.len() as u64) < limit_bytes
             && let Some(piece) = self.next()?
         {
             bytes.extend(piece);
         }
-        client::not_too_long(self.head.with_body(&bytes), self.host)
+        Ok(bytes)
     }
 }
 

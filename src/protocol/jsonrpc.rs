@@ -54,6 +54,14 @@ pub struct Message {
     pub line: String,
 }
 
+impl Message {
+    /// Nobody's: what comes on a stream that answers nothing is compared with it.
+    pub fn nobody() -> Message {
+        let (value, line) = (Value::Null, String::new());
+        Message { kind: Kind::Notification, id: None, method: None, value, line }
+    }
+}
+
 #[derive(Debug, PartialEq)]
 pub enum Parsed {
     /// The valid messages of an array, at least one; revision 2025-03-26 alone has such.

@@ -18,6 +18,7 @@ pub mod identity;
 pub mod json_text;
 pub mod jsonrpc;
 pub mod jwt;
+pub mod mcp;
 pub mod models;
 pub mod modern;
 pub mod oauth_error;

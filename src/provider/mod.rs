@@ -105,6 +105,9 @@ pub struct Provider {
     /// The MCP server from which all the rest was found out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// Its authorization server takes PKCE with S256, though its metadata does not say so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pkce_unlisted: bool,
     /// An installed tool whose sign-in can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<Tool>,

@@ -9,6 +9,7 @@ mod file;
 pub mod foreign;
 mod inspect;
 mod lock;
+mod log_file;
 mod models_file;
 mod mount;
 mod pending_file;
@@ -31,6 +32,7 @@ pub use config_file::Config;
 pub use file::Reservation;
 pub use inspect::{Home, Trouble};
 pub use lock::AccountLock;
+pub use log_file::Log;
 pub use models_file::Remembered;
 pub use pending_file::Claimed;
 pub use server_file::{Registration, Server};
@@ -67,6 +69,30 @@ impl Store {
         };
         let home = std::path::absolute(&home).map_err(|e| file::io_error(&home, "find", &e))?;
         Ok(Store { home })
+    }
+
+    /// A home of this process alone, in memory: where the system keeps files that no disk ever sees.
+    /// It is gone with `discard`, and with the machine's next start at the latest.
+    pub fn in_memory() -> Result<Store> {
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
+        let places = runtime.map(PathBuf::from).into_iter().chain([PathBuf::from("/dev/shm")]);
+        let place = places.into_iter().find(|place| place.is_dir()).ok_or_else(|| {
+            Error::failed("this system has no folder in memory (XDG_RUNTIME_DIR, /dev/shm)")
+        })?;
+        let home = file::temp_name(&place.join("keyfob"))?;
+        file::make_folder(&home)?;
+        Ok(Store { home })
+    }
+
+    /// The same home, for another owner.
+    pub fn again(&self) -> Store {
+        Store { home: self.home.clone() }
+    }
+
+    /// Deletes a home that was in memory, with all that is in it.
+    pub fn discard(&self) {
+        // What cannot be deleted is gone at the next start.
+        let _ = fs::remove_dir_all(&self.home);
     }
 
     // ---- accounts

@@ -36,6 +36,8 @@ struct Disk {
     expect: Option<String>,
     replace: bool,
     verify: bool,
+    #[serde(default)]
+    is_open: bool,
     started_at: Timestamp,
     expires_at: Timestamp,
 }
@@ -99,6 +101,7 @@ pub fn parse(bytes: &[u8]) -> Option<PendingLogin> {
         expect: disk.expect,
         replace: disk.replace,
         verify: disk.verify,
+        is_open: disk.is_open,
         started_at: disk.started_at,
         expires_at: disk.expires_at,
     })
@@ -135,6 +138,7 @@ fn render(pending: &PendingLogin) -> serde_json::Result<Vec<u8>> {
         expect: pending.expect.clone(),
         replace: pending.replace,
         verify: pending.verify,
+        is_open: pending.is_open,
         started_at: pending.started_at,
         expires_at: pending.expires_at,
     })

@@ -77,7 +77,8 @@ impl Store {
         let failed = |e| Error::store(&path, "write", e);
         let row = serde_json::to_value(&server.row).map_err(failed)?;
         let registrations = server.registrations.iter().map(Registration::on_disk).collect();
-        let bytes = serde_json::to_vec(&OnDisk { version: 1, row, registrations }).map_err(failed)?;
+        let bytes =
+            serde_json::to_vec(&OnDisk { version: 1, row, registrations }).map_err(failed)?;
         file::write(&path, &bytes)
     }
 

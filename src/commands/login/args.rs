@@ -23,7 +23,7 @@ use crate::provider::Provider;
             code=..&state=.. or code#state."
 )]
 pub struct Login {
-    /// whom to sign in to: PROVIDER or PROVIDER/ACCOUNT
+    /// whom to sign in to: PROVIDER, PROVIDER/ACCOUNT, or the URL of an MCP server
     #[argh(positional)]
     pub account: Option<AccountRef>,
 
@@ -138,6 +138,22 @@ pub struct Login {
     /// your own OAuth client as Google's downloaded JSON; - reads stdin
     #[argh(option, arg_name = "file")]
     pub client_json: Option<String>,
+
+    /// what keyfob calls itself at an MCP server; MCP_CLIENT_NAME does the same
+    #[argh(option, arg_name = "name")]
+    pub client_name: Option<String>,
+
+    /// register anew at an MCP server, whatever is known from before
+    #[argh(switch)]
+    pub fresh: bool,
+
+    /// the resource to ask a token for, at an MCP server
+    #[argh(option, arg_name = "uri")]
+    pub resource: Option<String>,
+
+    /// name no resource, at an MCP server
+    #[argh(switch)]
+    pub no_resource: bool,
 
     /// do not ask the provider who signed in
     #[argh(switch)]

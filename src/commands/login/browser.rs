@@ -25,6 +25,7 @@ pub fn run(args: &Login, ready: Ready, app: &App) -> Result<()> {
 fn begin_and_print(args: &Login, ready: Ready, app: &App) -> Result<()> {
     let chosen = redirect::promise(&ready.row, args.redirect_asked(true));
     let page = chosen.page;
+    let ready = ready.with_client(&chosen.uri, args, app)?;
     let pending = login::begin(wish(args, ready, &chosen), &app.store)?;
     show_extras(&pending.auth_url, args);
     if args.json {
@@ -46,6 +47,7 @@ fn wish(args: &Login, ready: Ready, chosen: &Chosen) -> Wish {
         project: args.project.clone(),
         replace: args.replace,
         verify: !args.no_verify,
+        is_open: false,
         wait_s: i64::from(args.wait),
     }
 }
@@ -54,6 +56,7 @@ fn wish(args: &Login, ready: Ready, chosen: &Chosen) -> Wish {
 fn begin_and_wait(args: &Login, ready: Ready, app: &App) -> Result<()> {
     let opener = if args.no_browser { Err(String::new()) } else { opener::find() };
     let chosen = redirect::listen(&ready.row, args.redirect_asked(opener.is_err()));
+    let ready = ready.with_client(&chosen.uri, args, app)?;
     let pending = login::begin(wish(args, ready, &chosen), &app.store)?;
     if let Err(why) = &opener
         && !why.is_empty()

@@ -14,6 +14,7 @@ mod offer;
 mod outcome;
 mod own_client;
 mod project;
+mod server;
 mod service_account;
 mod terms;
 mod tool;
@@ -24,6 +25,7 @@ use crate::account::{AccountRef, OauthClient};
 use crate::commands::{App, Object, chosen_by_variable};
 use crate::error::{Error, Result};
 use crate::flows::discover;
+use crate::flows::mcp::find_out::FoundOut;
 use crate::pending::{Begun, PendingLogin};
 use crate::provider::{Provider, Shows, Way};
 use crate::qr;
@@ -43,6 +45,9 @@ pub fn run(args: &Login) -> Result<()> {
     }
     if args.complete {
         return device::complete(args, &app);
+    }
+    if let Some(url) = server::meant(args, &app)? {
+        return server::run(args, &url);
     }
     let (account, row) = meant(args, &app)?;
     if offer::take_over(args, &account, row, &app)? {
@@ -64,7 +69,7 @@ pub fn run(args: &Login) -> Result<()> {
         }
         Way::Cookie => {
             let client = OauthClient { id: String::new(), secret: None };
-            browser::run(args, Ready { account, row: row.clone(), client }, &app)
+            browser::run(args, Ready { account, row: row.clone(), client, server: None }, &app)
         }
         Way::Entra => entra::run(args, &account, row, &app),
         Way::ServiceAccount => service_account::run(args, &account, row, &app),
@@ -156,6 +161,8 @@ struct Ready {
     account: AccountRef,
     row: Provider,
     client: OauthClient,
+    /// An MCP server, whose client depends on the redirect that is chosen.
+    server: Option<FoundOut>,
 }
 
 fn prepare(account: AccountRef, row: &Provider, args: &Login, app: &App) -> Result<Ready> {
@@ -163,7 +170,7 @@ fn prepare(account: AccountRef, row: &Provider, args: &Login, app: &App) -> Resu
     let client = own_client::find(row, args, app)?;
     let mut row = discover::complete(row, &app.client)?.into_owned();
     row.scopes = args.scopes_of(&row)?;
-    Ok(Ready { account, row, client })
+    Ok(Ready { account, row, client, server: None })
 }
 
 fn choose_provider(args: &Login, app: &App) -> Result<AccountRef> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::flows::mcp::fault::{self, Fault};
+use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, lock};
 use crate::net::stream::Stream;
 use crate::protocol::jsonrpc::{self, Kind, Message};
@@ -39,7 +39,10 @@ impl Bridge<'_> {
         let mut pause = FIRST_PAUSE;
         for attempt in 0..=RESUMES {
             self.follow(message, &mut stream, &mut cursor)?;
-            if cursor.has_answer || !is_request || message.id.as_ref().is_some_and(|id| self.is_cancelled(id)) {
+            if cursor.has_answer
+                || !is_request
+                || message.id.as_ref().is_some_and(|id| self.is_cancelled(id))
+            {
                 return Ok(());
             }
             let Some(last_id) = cursor.last_id.clone().filter(|_| !is_modern) else { break };
@@ -54,7 +57,7 @@ impl Bridge<'_> {
             }
         }
         let what = "the connection was lost before the answer; the request may have run";
-        Err(Fault::new(fault::LOST, "lost", what))
+        Err(Fault::new(jsonrpc::CONNECTION_LOST, "lost", what))
     }
 
     /// Relays until the stream ends, however it ends.
@@ -67,7 +70,11 @@ impl Bridge<'_> {
         let mut decoder = Decoder::with_limit(EVENT_LIMIT_BYTES);
         while let Ok(Some(piece)) = stream.next() {
             let Some(events) = decoder.feed(&piece) else {
-                return Err(Fault::new(fault::PROTOCOL, "protocol", "the server sent an endless event"));
+                return Err(Fault::new(
+                    jsonrpc::NOT_MCP,
+                    "protocol",
+                    "the server sent an endless event",
+                ));
             };
             for event in events {
                 self.take_event(message, &event, cursor);
@@ -88,7 +95,7 @@ impl Bridge<'_> {
             return;
         }
         let Ok(value) = serde_json::from_str::<Value>(&event.data) else {
-            return self.log.line("an event that is no JSON was left out");
+            return self.note("an event that is no JSON was left out");
         };
         let line = jsonrpc::one_line(&event.data).unwrap_or_else(|| value.to_string());
         let is_answer = message.id.as_ref().is_some_and(|id| jsonrpc::is_answer_to(&value, id));

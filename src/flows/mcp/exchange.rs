@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::endpoint;
-use crate::flows::mcp::fault::{self, Fault};
+use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, Gate, Transport, lock};
 use crate::net::client::Reply;
 use crate::net::stream::Stream;
@@ -71,7 +71,7 @@ impl Bridge<'_> {
                         }
                         Some(_) if says_session && !is_first => {
                             return Err(Fault::new(
-                                fault::SESSION,
+                                jsonrpc::SESSION_LOST,
                                 "session",
                                 "the server forgot the session again",
                             )
@@ -146,9 +146,8 @@ impl Bridge<'_> {
             _ if !is_request => Ok(()),
             (202, _) => Err(protocol("the server took the request and will not answer it")),
             (_, "application/json") => {
-                let reply = stream.whole_of(JSON_LIMIT_BYTES);
-                let reply = reply.map_err(|error| Fault::of_network(&error))?;
-                self.pass_on(message, reply.body.expose())
+                let body = stream.long_text(JSON_LIMIT_BYTES);
+                self.pass_on(message, &body.map_err(|error| Fault::of_network(&error))?)
             }
             (_, other) => {
                 let other = text::harmless(other, 80);
@@ -202,19 +201,14 @@ impl Bridge<'_> {
             None => Vec::new(),
         };
         for why in &removed {
-            self.log.line(why);
+            self.note(why);
         }
         if removed.is_empty() { self.write(line) } else { self.write(&value.to_string()) }
     }
 
     /// 400, 404 or 405 that is no lost session: the server's own JSON-RPC error, an older server, or no
     /// MCP endpoint at all.
-    fn refused(
-        &self,
-        message: &Message,
-        reply: &Reply,
-        own: Option<&Gate>,
-    ) -> Result<(), Fault> {
+    fn refused(&self, message: &Message, reply: &Reply, own: Option<&Gate>) -> Result<(), Fault> {
         let status = reply.status;
         let body = reply.body.expose();
         let value: Value = serde_json::from_str(body).unwrap_or_default();
@@ -249,7 +243,7 @@ impl Bridge<'_> {
         match status {
             429 | 500.. => {
                 let what = format!("{host} cannot answer now (status {status})");
-                let fault = Fault::new(fault::UNREACHABLE, "network", what).status(status);
+                let fault = Fault::new(jsonrpc::UNREACHABLE, "network", what).status(status);
                 Fault { retry_after_s, ..fault }
             }
             _ => protocol(&format!("{host} answered {status}")).status(status),
@@ -260,7 +254,8 @@ impl Bridge<'_> {
     fn followed(&self, url: &str, head: &Reply) -> Result<String, Fault> {
         let origin = endpoint::origin(url).unwrap_or_default();
         let place = head.header("location").unwrap_or_default();
-        let target = if place.starts_with('/') { format!("{origin}{place}") } else { place.to_owned() };
+        let target =
+            if place.starts_with('/') { format!("{origin}{place}") } else { place.to_owned() };
         if endpoint::origin(&target).as_deref() == Some(&origin) {
             return Ok(target);
         }
@@ -281,7 +276,7 @@ impl Bridge<'_> {
         let said = body.ok().filter(|said| !said.is_empty() && !said.starts_with('<'));
         let said = said.map_or(String::new(), |said| format!(": {said}"));
         let what = format!("the server does not allow it{said}");
-        Err(Fault::new(fault::FORBIDDEN, "forbidden", what).status(status))
+        Err(Fault::new(jsonrpc::NOT_ALLOWED, "forbidden", what).status(status))
     }
 }
 
@@ -289,7 +284,7 @@ impl Bridge<'_> {
 const JSON_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
 pub fn protocol(what: &str) -> Fault {
-    Fault::new(fault::PROTOCOL, "protocol", what)
+    Fault::new(jsonrpc::NOT_MCP, "protocol", what)
 }
 
 fn mentions_session(body: &str) -> bool {

@@ -3,16 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::protocol::jsonrpc::{
+    self, NO_ANSWER, NOT_MCP, SIGN_IN_FAILED, SIGN_IN_NEEDED, UNREACHABLE,
+};
 use crate::text;
-
-pub const SIGN_IN: i64 = -31001;
-pub const REFUSED: i64 = -31002;
-pub const FORBIDDEN: i64 = -31003;
-pub const UNREACHABLE: i64 = -31004;
-pub const SILENT: i64 = -31005;
-pub const LOST: i64 = -31006;
-pub const SESSION: i64 = -31007;
-pub const PROTOCOL: i64 = -31008;
 
 /// Why a request has no answer; all texts are harmless.
 #[derive(Clone, Debug)]
@@ -53,14 +47,14 @@ impl Fault {
         let next = error.next().map(str::to_owned);
         let fault = match error {
             Error::SignIn { .. } | Error::Pending { .. } => {
-                Fault::new(SIGN_IN, "sign_in", error.to_string())
+                Fault::new(SIGN_IN_NEEDED, "sign_in", error.to_string())
             }
             Error::Temporary { retry_after_s, .. } => {
                 let fault = Fault::new(UNREACHABLE, "network", error.to_string());
                 Fault { retry_after_s: *retry_after_s, ..fault }
             }
-            Error::Store { .. } => Fault::new(REFUSED, "store", error.to_string()),
-            _ => Fault::new(REFUSED, "sign_in_failed", error.to_string()),
+            Error::Store { .. } => Fault::new(SIGN_IN_FAILED, "store", error.to_string()),
+            _ => Fault::new(SIGN_IN_FAILED, "sign_in_failed", error.to_string()),
         };
         Fault { next, ..fault }
     }
@@ -69,9 +63,9 @@ impl Fault {
     pub fn of_network(error: &Error) -> Fault {
         let fault = match error {
             Error::Temporary { what, .. } if what.contains("did not answer in full") => {
-                Fault::new(SILENT, "time_out", error.to_string())
+                Fault::new(NO_ANSWER, "time_out", error.to_string())
             }
-            Error::Unreadable { .. } => Fault::new(PROTOCOL, "protocol", error.to_string()),
+            Error::Unreadable { .. } => Fault::new(NOT_MCP, "protocol", error.to_string()),
             _ => Fault::new(UNREACHABLE, "network", error.to_string()),
         };
         Fault { next: error.next().map(str::to_owned), ..fault }
@@ -79,10 +73,8 @@ impl Fault {
 
     /// The `data` of the error.
     pub fn data(&self) -> Value {
-        let mut data = json!({
-            "source": "keyfob", "kind": self.kind, "status": self.status,
-            "try": self.next, "retry_after": self.retry_after_s,
-        });
+        let next = self.next.as_deref();
+        let mut data = jsonrpc::data(self.kind, self.status, next, self.retry_after_s);
         if !self.scopes.is_empty() {
             data["scopes"] = json!(self.scopes);
         }

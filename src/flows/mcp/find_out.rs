@@ -79,6 +79,7 @@ fn resource_metadata(
 
 /// A metadata document; None where there is none: 4xx, 502, or a page.
 fn document(url: &str, client: &Client) -> Result<Option<Reply>> {
+    endpoint::check("a metadata document", url)?;
     let mut request = request::get(url, None)?;
     let version = HeaderValue::from_static(mcp::LATEST_LEGACY);
     request.headers_mut().insert("mcp-protocol-version", version);
@@ -119,7 +120,8 @@ fn authorization_server(found: &Resource, wanted: &Wanted, client: &Client) -> R
         None => {
             let issuers = found.authorization_servers.join(" and ");
             let what = format!("{issuers} publishes no metadata of an authorization server");
-            Err(Error::failed(what).or_try(format!("keyfob mcp-proxy {} --client-id ID", wanted.url)))
+            Err(Error::failed(what)
+                .or_try(format!("keyfob mcp-proxy {} --client-id ID", wanted.url)))
         }
     }
 }
@@ -146,7 +148,11 @@ fn row_of(
     let mut row = Provider::named(wanted.id)?;
     wanted.url.clone_into(&mut row.title);
     row.server = Some(wanted.url.to_owned());
-    metadata.clone().fill(&mut row);
+    metadata.fill(&mut row);
+    // Of a server without metadata nobody said who it is.
+    if metadata.issuer.is_empty() || found.is_none() {
+        row.issuer = None;
+    }
     // Nobody asked for a scope that would let keyfob see who it is.
     row.userinfo_url = None;
     row.ways = vec![Way::Browser];

@@ -26,6 +26,7 @@ use crate::protocol::modern::Annotations;
 use crate::secret::Secret;
 use crate::store::Log;
 use crate::term;
+use crate::time::Timestamp;
 
 /// Which way of MCP over HTTP is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +62,15 @@ pub struct Bridge<'a> {
     signing: Mutex<()>,
     restarting: Mutex<()>,
     /// The sign-in that a person was told of, where no browser can be opened.
-    told: Mutex<Option<PendingLogin>>,
+    told: Mutex<Told>,
     /// An answer came on the stream of HTTP+SSE, or the stream was lost.
     news: Condvar,
+}
+
+#[derive(Default)]
+struct Told {
+    has_been: bool,
+    pending: Option<PendingLogin>,
 }
 
 #[derive(Default)]
@@ -145,11 +152,16 @@ impl<'a> Bridge<'a> {
         }
         let Err(fault) = outcome else { return };
         let method = message.method.as_deref().unwrap_or("an answer");
-        self.log.line(&format!("{method}: {} {}", fault.code, fault.message));
+        self.note(&format!("{method}: {} {}", fault.code, fault.message));
         match (&message.kind, &message.id) {
             (Kind::Request, Some(id)) if !self.is_cancelled(id) => self.refuse(id, &fault),
             _ => {}
         }
+    }
+
+    /// One line of the log.
+    fn note(&self, line: &str) {
+        self.log.line(Timestamp::now(), line);
     }
 
     fn refuse(&self, id: &Value, fault: &Fault) {

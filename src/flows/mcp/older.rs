@@ -8,7 +8,7 @@ use ureq::http::Uri;
 
 use crate::endpoint;
 use crate::flows::mcp::exchange::protocol;
-use crate::flows::mcp::fault::{self, Fault};
+use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, Gate, lock};
 use crate::net::stream::Stream;
 use crate::protocol::jsonrpc::{self, Kind, Message, Parsed};
@@ -55,7 +55,7 @@ impl Bridge<'_> {
         if let Some(gate) = own {
             gate.open();
         }
-        self.log.line("the server speaks HTTP+SSE");
+        self.note("the server speaks HTTP+SSE");
         loop {
             self.relay_older(opened);
             self.fail_awaited();
@@ -157,7 +157,7 @@ impl Bridge<'_> {
     fn fail_awaited(&self) {
         let awaited = std::mem::take(&mut lock(&self.state).awaited);
         let what = "the connection was lost before the answer; the request may have run";
-        let fault = Fault::new(fault::LOST, "lost", what);
+        let fault = Fault::new(jsonrpc::CONNECTION_LOST, "lost", what);
         for id in awaited {
             self.refuse(&serde_json::from_str(&id).unwrap_or_default(), &fault);
         }

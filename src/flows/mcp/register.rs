@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::flows::discover;
 use crate::flows::mcp::find_out::FoundOut;
 use crate::net::client::Client;
-use crate::protocol::discovery;
 use crate::provider::{ClientAuth, Provider};
 use crate::secret::Secret;
 use crate::store::{Registration, Server, Store};
@@ -80,21 +79,20 @@ fn register(
     given: &Given,
     client: &Client,
 ) -> Result<Registration> {
-    let Some(url) = &found.metadata.registration_endpoint else {
-        let what = format!("{} registers no clients by itself", found.metadata.issuer);
-        let server = found.row.server.as_deref().unwrap_or_default();
-        return Err(Error::failed(what).or_try(format!("keyfob login {server} --client-id ID")));
-    };
     let scope = found.row.scopes.join(" ");
-    let asked = discovery::Asked { redirect_uri, scope: &scope, client_name: &given.name };
-    let registered = discover::register(url, &asked, &found.metadata, client)?;
+    let server = found.row.server.as_deref().unwrap_or_default();
+    let registered = discover::register(&found.metadata, &given.name, redirect_uri, &scope, client);
+    let registered = registered.map_err(|error| match error {
+        Error::Failed { .. } => error.or_try(format!("keyfob login {server} --client-id ID")),
+        error => error,
+    })?;
     Ok(Registration {
         issuer: found.metadata.issuer.clone(),
         redirect_uri: redirect_uri.to_owned(),
         client_id: registered.client_id,
         client_secret: registered.client_secret,
         client_auth: registered.client_auth,
-        expires_at: registered.expires_at,
+        expires_at: registered.client_secret_expires_at,
     })
 }
 

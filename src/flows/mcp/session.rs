@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::flows::mcp::fault::{self, Fault};
+use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, State, lock};
 use crate::net::client::Reply;
 use crate::protocol::jsonrpc::{self, Parsed};
@@ -68,7 +68,7 @@ impl Bridge<'_> {
         }
         let failed = |what: &str| {
             let what = format!("the server forgot the session, and a new one failed: {what}");
-            Fault::new(fault::SESSION, "session", what)
+            Fault::new(jsonrpc::SESSION_LOST, "session", what)
         };
         let line = line.ok_or_else(|| failed("the client began none"))?;
         let (session, agreed) = self.handshake(&line, &failed)?;
@@ -83,7 +83,7 @@ impl Bridge<'_> {
         }
         self.send_own(&done, true).map_err(|error| failed(&error.to_string()))?;
         self.want_events();
-        self.log.line("the server forgot the session; a new one was begun");
+        self.note("the server forgot the session; a new one was begun");
         Ok(())
     }
 
@@ -127,7 +127,11 @@ impl Bridge<'_> {
     }
 
     /// A message of the proxy's own.
-    fn send_own(&self, line: &str, in_session: bool) -> crate::error::Result<crate::net::stream::Stream> {
+    fn send_own(
+        &self,
+        line: &str,
+        in_session: bool,
+    ) -> crate::error::Result<crate::net::stream::Stream> {
         let token = self.account().map(|account| account.secret().clone());
         let request = {
             let state = lock(&self.state);

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::flows::fresh::{self, Need};
 use crate::flows::login::{self, Ears, Wish};
 use crate::flows::mcp::exchange::Tries;
-use crate::flows::mcp::fault::{self, Fault};
+use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::find_out::{self, FoundOut, Wanted};
 use crate::flows::mcp::{Bridge, lock, register};
 use crate::flows::redirect::{self, Asked, Chosen};
@@ -18,7 +18,7 @@ use crate::net::client::Reply;
 use crate::net::loopback::Listener;
 use crate::pending::{Begun, PendingLogin};
 use crate::protocol::challenge::{self, Challenge};
-use crate::protocol::discovery;
+use crate::protocol::{discovery, jsonrpc};
 use crate::secret::Secret;
 use crate::store::AccountLock;
 use crate::term::{self, opener};
@@ -79,11 +79,11 @@ impl Bridge<'_> {
     ) -> std::result::Result<(), Fault> {
         if tries.has_signed_in {
             let what = "the server refuses the token that was just issued for it";
-            return Err(Fault::new(fault::REFUSED, "refused", what).status(head.status));
+            return Err(Fault::new(jsonrpc::SIGN_IN_FAILED, "refused", what).status(head.status));
         }
         if self.options.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
             let what = "the server does not take the Authorization header that was given";
-            return Err(Fault::new(fault::REFUSED, "refused", what).status(head.status));
+            return Err(Fault::new(jsonrpc::SIGN_IN_FAILED, "refused", what).status(head.status));
         }
         let account = self.account();
         let on_disk = account.as_ref().map(Account::secret).filter(|token| !token.is_empty());
@@ -120,8 +120,8 @@ impl Bridge<'_> {
         self.sign_in(challenge, all.clone(), sent.as_ref()).map_err(|fault| {
             let next = format!("keyfob login {} --scope '{}'", self.options.url, all.join(" "));
             match fault.code {
-                fault::SIGN_IN => {
-                    let fault = Fault { code: fault::FORBIDDEN, kind: "scope", ..fault };
+                jsonrpc::SIGN_IN_NEEDED => {
+                    let fault = Fault { code: jsonrpc::NOT_ALLOWED, kind: "scope", ..fault };
                     Fault { scopes: all, ..fault.or_try(next) }
                 }
                 _ => fault,
@@ -151,7 +151,7 @@ impl Bridge<'_> {
         let outcome = self.begun(challenge, scopes_before).and_then(|(pending, chosen)| {
             term::say("open this address in a browser to sign in:\n");
             term::say(&format!("{}\n", pending.auth_url));
-            // One that was taken over has its page open already.
+            // The page of one that was taken over may be open already.
             if !chosen.is_taken_over
                 && let Err(why) = opener.open(&pending.auth_url)
             {
@@ -164,14 +164,14 @@ impl Bridge<'_> {
                 page: None,
                 limit: self.options.auth_timeout,
                 tick: &|_| (),
-                tell: &|what| self.log.line(what),
+                tell: &|what| self.note(what),
             };
             login::wait(&pending, &ears, self.tools.client, self.tools.store)
         });
         match outcome {
             Ok(signed_in) => {
                 term::say(&format!("signed in to {}", self.options.url));
-                signed_in.warnings.iter().for_each(|warning| self.log.line(warning));
+                signed_in.warnings.iter().for_each(|warning| self.note(warning));
                 Ok(())
             }
             Err(error) => {
@@ -198,7 +198,7 @@ impl Bridge<'_> {
             if Instant::now() > deadline {
                 let what = "another process waits for the sign-in to this server";
                 let next = format!("keyfob login {}", self.options.url);
-                return Err(Fault::new(fault::SIGN_IN, "sign_in", what).or_try(next));
+                return Err(Fault::new(jsonrpc::SIGN_IN_NEEDED, "sign_in", what).or_try(next));
             }
             thread::sleep(POLL);
         }
@@ -215,12 +215,13 @@ impl Bridge<'_> {
         {
             return Ok(taken);
         }
-        let mut found = self.find_out(Some(challenge), scopes_before)?;
+        let found = self.find_out(Some(challenge), scopes_before)?;
         let asked = Asked { port: self.options.callback_port, host: None, headless: false };
         let chosen = redirect::listen(&found.row, asked);
         let Chosen { uri, listener, .. } = chosen;
-        let listener = listener.ok_or_else(|| Error::temporary("no port is free for the callback"))?;
-        let pending = self.begin(&mut found, &uri)?;
+        let listener =
+            listener.ok_or_else(|| Error::temporary("no port is free for the callback"))?;
+        let pending = self.begin(&found, &uri, true)?;
         Ok((pending, Taken { listener: Some(listener), is_taken_over: false }))
     }
 
@@ -229,12 +230,13 @@ impl Bridge<'_> {
         for pending in self.tools.store.pending(now)? {
             let is_ours = pending.account.provider == self.options.server.provider;
             let Begun::Browser { redirect_uri, .. } = &pending.begun else { continue };
-            let Some(port) = crate::protocol::session::port(redirect_uri).filter(|_| is_ours) else {
+            let Some(port) = crate::protocol::session::port(redirect_uri).filter(|_| is_ours)
+            else {
                 continue;
             };
             // Whoever listens there still waits for it.
             if let Ok(listener) = Listener::bind(&pending.provider.redirect.host, port) {
-                let taken = Taken { listener: Some(listener), is_taken_over: true };
+                let taken = Taken { listener: Some(listener), is_taken_over: pending.is_open };
                 return Ok(Some((pending, taken)));
             }
         }
@@ -256,7 +258,7 @@ impl Bridge<'_> {
         find_out::find_out(&wanted, challenge, self.tools.client)
     }
 
-    fn begin(&self, found: &mut FoundOut, redirect_uri: &str) -> Result<PendingLogin> {
+    fn begin(&self, found: &FoundOut, redirect_uri: &str, is_open: bool) -> Result<PendingLogin> {
         let (client, store) = (self.tools.client, self.tools.store);
         if let Some(account) = self.account()
             && let Some(refusal) = &account.refused
@@ -278,6 +280,7 @@ impl Bridge<'_> {
             project: None,
             replace: true,
             verify: false,
+            is_open,
             wait_s: i64::try_from(self.options.auth_timeout.as_secs()).unwrap_or(600),
         };
         login::begin(wish, store)
@@ -307,7 +310,7 @@ impl Bridge<'_> {
             pending.expires_at > Timestamp::now()
                 && self.tools.store.is_under_way(&pending.login_id)
         };
-        let pending = match told.take().filter(is_open).filter(|_| before.is_empty()) {
+        let pending = match told.pending.take().filter(is_open).filter(|_| before.is_empty()) {
             Some(pending) => Ok(pending),
             None => self.begun_in_time(challenge, before),
         };
@@ -321,21 +324,22 @@ impl Bridge<'_> {
                 "sign-in needed, and no browser can be opened here ({why}). Run: {next} ({error})"
             ),
         };
-        if told.is_none() {
+        if !std::mem::replace(&mut told.has_been, true) {
             term::say(&format!("sign-in needed for {}; run: {next}", self.options.url));
         }
-        *told = pending.ok();
-        Fault::new(fault::SIGN_IN, "sign_in", what).or_try(next)
+        told.pending = pending.ok();
+        Fault::new(jsonrpc::SIGN_IN_NEEDED, "sign_in", what).or_try(next)
     }
 
     fn begun_in_time(&self, challenge: Challenge, before: Vec<String>) -> Result<PendingLogin> {
         let (sender, outcome) = mpsc::channel();
         thread::scope(|scope| {
             scope.spawn(move || {
-                let begun = self.find_out(Some(challenge), before).and_then(|mut found| {
-                    let asked = Asked { port: self.options.callback_port, host: None, headless: true };
+                let begun = self.find_out(Some(challenge), before).and_then(|found| {
+                    let asked =
+                        Asked { port: self.options.callback_port, host: None, headless: true };
                     let uri = redirect::promise(&found.row, asked).uri;
-                    self.begin(&mut found, &uri)
+                    self.begin(&found, &uri, false)
                 });
                 // Nobody may wait for it any more.
                 let _ = sender.send(begun);

@@ -1,0 +1,261 @@
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argh::{ArgsInfo, FromArgs};
+
+use crate::account::AccountRef;
+use crate::commands::App;
+use crate::error::{Error, Result};
+use crate::flows::mcp::register::Given;
+use crate::flows::mcp::{Bridge, Gate, Options, Transport};
+use crate::protocol::jsonrpc::{self, Message, Parsed};
+use crate::protocol::mcp;
+use crate::secret::Secret;
+use crate::store::{Log, Store};
+use crate::term;
+
+/// A longer line is no message.
+const LINE_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+/// Answers under way when stdin ends get so much time.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Connects a program that speaks MCP over stdin and stdout to an MCP server on the
+/// network, and signs in to it when the server asks for that.
+#[derive(ArgsInfo, FromArgs)]
+#[argh(
+    subcommand,
+    name = "mcp-proxy",
+    help_triggers("-h", "--help"),
+    example = "claude mcp add my-server -- keyfob mcp-proxy https://mcp.example.com/mcp",
+    example = "keyfob login https://mcp.example.com/mcp --no-browser",
+    note = "All proxies of one server share one sign-in. Where no browser can be opened the\n\
+            client gets an error with the address and the command; the next message works\n\
+            once the sign-in is done, by `keyfob login URL` or `keyfob login --callback-url -`.\n\
+            Other variables: KEYFOB_PROXY_PORT, MCP_CLIENT_NAME, MCP_PROXY_DEBUG=true (a log\n\
+            in logs/mcp-proxy.log of keyfob's home)."
+)]
+pub struct McpProxy {
+    /// the server's address
+    #[argh(positional)]
+    url: String,
+
+    /// a header for every request, as 'NAME: VALUE'; ${VARIABLE} is filled in; repeatable
+    #[argh(option, arg_name = "header")]
+    header: Vec<String>,
+
+    /// your own OAuth client's id; without it one is registered
+    #[argh(option, arg_name = "id")]
+    client_id: Option<String>,
+
+    /// the variable that holds your own OAuth client's secret
+    #[argh(option, arg_name = "name")]
+    client_secret_env: Option<String>,
+
+    /// what keyfob calls itself when it registers; MCP_CLIENT_NAME does the same
+    #[argh(option, arg_name = "name")]
+    client_name: Option<String>,
+
+    /// ask for these scopes instead of those that the server names
+    #[argh(option, arg_name = "scopes")]
+    scope: Option<String>,
+
+    /// the resource to ask a token for instead of the one that the server names
+    #[argh(option, arg_name = "uri")]
+    resource: Option<String>,
+
+    /// name no resource, for authorization servers that refuse the parameter
+    #[argh(switch)]
+    no_resource: bool,
+
+    /// auto, http (Streamable HTTP) or sse (HTTP+SSE)
+    #[argh(option, default = "Transport::Auto", arg_name = "way")]
+    transport: Transport,
+
+    /// listen on this port for the end of the sign-in
+    #[argh(option, arg_name = "port")]
+    callback_port: Option<u16>,
+
+    /// how long to wait for the person, 120 by default
+    #[argh(option, default = "120", arg_name = "seconds")]
+    auth_timeout: u64,
+
+    /// keep the sign-in for this process alone
+    #[argh(switch)]
+    ephemeral: bool,
+
+    /// write what goes on, without secrets, to this file
+    #[argh(option, arg_name = "file")]
+    log_file: Option<String>,
+
+    /// longest wait for one request of the sign-in, 30 by default
+    #[argh(option, arg_name = "seconds")]
+    timeout: Option<u64>,
+}
+
+impl argh::FromArgValue for Transport {
+    fn from_arg_value(value: &str) -> std::result::Result<Transport, String> {
+        match value {
+            "auto" => Ok(Transport::Auto),
+            "http" => Ok(Transport::Http),
+            "sse" => Ok(Transport::Sse),
+            _ => Err("the transports are: auto, http, sse".to_owned()),
+        }
+    }
+}
+
+pub fn run(args: &McpProxy) -> Result<()> {
+    let options = options(args)?;
+    let store = if args.ephemeral { Store::in_memory()? } else { Store::open()? };
+    let app = App::for_server(store, args.timeout, &options.url);
+    let log = log(args, &app)?;
+    let bridge = Bridge::new(&options, app.tools(), log);
+    let under_way = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| bridge.listen());
+        let mut stdin = BufReader::new(std::io::stdin());
+        let mut gate: Option<Gate> = None;
+        while let Some(line) = next_line(&mut stdin) {
+            for message in messages(&line) {
+                let (before, own) = (gate.clone(), Bridge::gate_of(&message));
+                gate = own.clone().or(gate);
+                let (bridge, under_way) = (&bridge, &under_way);
+                under_way.fetch_add(1, Ordering::SeqCst);
+                let work = move || {
+                    bridge.deliver(&message, before.as_ref(), own.as_ref());
+                    under_way.fetch_sub(1, Ordering::SeqCst);
+                };
+                let spawned =
+                    thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+                if spawned.is_err() {
+                    term::say("keyfob: no thread can be started: a message was lost");
+                    under_way.fetch_sub(1, Ordering::SeqCst);
+                }
+            }
+        }
+        // The client is gone. Whoever is still at work is left behind: only the process ends them.
+        let deadline = Instant::now() + LAST_WAIT;
+        while under_way.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        bridge.end();
+        if args.ephemeral {
+            app.store.discard();
+        }
+        std::process::exit(0)
+    })
+}
+
+/// The next line of the client, without its end; None: no more will come.
+fn next_line(stdin: &mut impl BufRead) -> Option<String> {
+    let mut bytes = Vec::new();
+    let read = stdin.by_ref().take(LINE_LIMIT_BYTES).read_until(b'\n', &mut bytes).ok()?;
+    (read > 0).then(|| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The messages of a line; what is none is answered where it can be.
+fn messages(line: &str) -> Vec<Message> {
+    if line.trim().is_empty() {
+        return Vec::new();
+    }
+    match jsonrpc::parse(line) {
+        Parsed::Message(message) => vec![*message],
+        Parsed::Batch(all) => all,
+        Parsed::Invalid { id: Some(id), why } => {
+            let data = jsonrpc::data("invalid", None, None, None);
+            let answer = jsonrpc::error(&id, jsonrpc::INVALID_REQUEST, why, data);
+            // The end of stdin follows, if nobody reads.
+            let _ = term::print(&answer);
+            Vec::new()
+        }
+        Parsed::Invalid { id: None, why } => {
+            term::warn(&format!("a line of the client was left out: {why}"));
+            Vec::new()
+        }
+        Parsed::NoJson => {
+            term::warn("a line of the client was left out: it is no JSON");
+            Vec::new()
+        }
+    }
+}
+
+fn options(args: &McpProxy) -> Result<Options> {
+    let server: AccountRef = args.url.parse().map_err(Error::usage)?;
+    let url = server.server.clone().ok_or_else(|| {
+        Error::usage("mcp-proxy wants the address of a server").or_try("keyfob mcp-proxy --help")
+    })?;
+    if args.no_resource && args.resource.is_some() {
+        return Err(Error::usage("--resource and --no-resource exclude each other"));
+    }
+    let secret = args.client_secret_env.as_deref().map(variable).transpose()?;
+    if secret.is_some() && args.client_id.is_none() {
+        return Err(Error::usage("--client-secret-env goes with --client-id"));
+    }
+    let variable_of = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let name = args.client_name.clone().or_else(|| variable_of("MCP_CLIENT_NAME"));
+    let port = match (args.callback_port, variable_of("KEYFOB_PROXY_PORT")) {
+        (Some(port), _) => Some(port),
+        (None, Some(port)) => {
+            Some(port.parse().map_err(|_| Error::usage("KEYFOB_PROXY_PORT is no port"))?)
+        }
+        (None, None) => None,
+    };
+    Ok(Options {
+        headers: args.header.iter().map(|header| filled(header)).collect::<Result<_>>()?,
+        given: Given {
+            id: args.client_id.clone(),
+            secret: secret.map(Secret::new),
+            name: name.unwrap_or("keyfob".to_owned()),
+            fresh: false,
+        },
+        scope: args.scope.clone(),
+        resource: args.resource.clone(),
+        no_resource: args.no_resource,
+        transport: args.transport,
+        callback_port: port,
+        auth_timeout: Duration::from_secs(args.auth_timeout),
+        server,
+        url,
+    })
+}
+
+fn variable(name: &str) -> Result<String> {
+    std::env::var(name)
+        .map_err(|_| Error::usage(format!("{name} is not set")).or_try(format!("export {name}=…")))
+}
+
+/// `NAME: VALUE` with its variables filled in.
+fn filled(header: &str) -> Result<(String, Secret)> {
+    let (name, template) = header.split_once(':').ok_or_else(|| {
+        Error::usage("--header wants 'NAME: VALUE'").or_try("keyfob mcp-proxy --help")
+    })?;
+    let name = name.trim();
+    if mcp::is_reserved(name) {
+        return Err(Error::usage(format!("keyfob sets the header {name} itself")));
+    }
+    let mut value = String::new();
+    let mut rest = template.trim();
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, after) =
+            after.split_once('}').ok_or_else(|| Error::usage("--header: a ${ without its }"))?;
+        value.push_str(before);
+        value.push_str(&variable(name)?);
+        rest = after;
+    }
+    value.push_str(rest);
+    Ok((name.to_owned(), Secret::new(value)))
+}
+
+fn log(args: &McpProxy, app: &App) -> Result<Log> {
+    if let Some(path) = &args.log_file {
+        return Log::at(Path::new(path));
+    }
+    let is_on = |value: String| ["1", "true"].contains(&value.to_ascii_lowercase().as_str());
+    match std::env::var("MCP_PROXY_DEBUG").is_ok_and(is_on) {
+        true => app.store.log("mcp-proxy"),
+        false => Ok(Log::none()),
+    }
+}
