@@ -120,4 +120,18 @@ skipped+=("gemini-api's refresh step and models: aimock has no /v1beta/models")
 ends_with 4 "try: keyfob login gemini-api/default --api-key-stdin" run gemini-api "say hello"
 unset ANTHROPIC_BASE_URL OPENAI_BASE_URL GOOGLE_GEMINI_BASE_URL
 
+step "a gateway of one's own: the row of docs/shaping.md"
+person model-api-gateway
+mkdir -m 700 "$KEYFOB_HOME"
+block docs/shaping.md json | sed "s,https://llm.example.com,http://127.0.0.1:9,; s,\"m\",\"aimock-1\"," >"$work/row.json"
+install -m 600 "$work/row.json" "$KEYFOB_HOME/config.json"
+export ACME_LLM_URL=$origin
+"$keyfob" login acme --api-key-stdin <"$work/key"
+says Hi. run acme "say hello"
+arrived '"path":"/v1/messages?api-version=2026-10-01"' '"api-key":"[REDACTED]"' '"x-acme-team":"research"' \
+  '{"role":"system","content":"Be short."}'
+four_steps acme
+arrived '"name":"acme_report"'
+unset ACME_LLM_URL
+ends_with 3 "cannot reach 127.0.0.1:9" run acme "say hello"
 stop_servers
