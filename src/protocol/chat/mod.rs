@@ -131,7 +131,8 @@ impl<'a> Reader<'a> {
         let before = self.answer.text.len();
         let events = self.events.feed(bytes).ok_or(Fault::Unreadable("an event too long"))?;
         for event in events {
-            if event.data.is_empty() {
+            // A sign of life of some server in between.
+            if event.data.trim().is_empty() {
                 continue;
             }
             // OpenAI ends its streams so.
@@ -207,5 +208,111 @@ fn word(value: &Value) -> Option<String> {
 fn keep<T>(slot: &mut Option<T>, found: Option<T>) {
     if found.is_some() {
         *slot = found;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A prompt, for the tests of each dialect.
+    pub fn prompt(is_streamed: bool) -> Ask<'static> {
+        Ask {
+            model: "m/1",
+            prompt: "hi",
+            system: None,
+            tool: None,
+            is_streamed,
+            wants_usage: false,
+            id: "id-1",
+        }
+    }
+
+    pub fn tool() -> Tool {
+        Tool {
+            name: "report".to_owned(),
+            description: "Reports.".to_owned(),
+            parameters: json!({"type": "object"}),
+        }
+    }
+
+    pub fn call(name: &str, arguments: &str) -> Call {
+        Call { name: name.to_owned(), arguments: arguments.to_owned() }
+    }
+
+    /// The answer of a stream of these events, the same wherever it is cut.
+    pub fn streamed(dialect: Dialect, events: &[Value]) -> std::result::Result<Answer, Fault> {
+        let stream: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+        let at_once = fed(dialect, &stream, stream.len().max(1));
+        for size in [1, 2, 3, 7, 64] {
+            let pieces = fed(dialect, &stream, size);
+            assert_eq!(format!("{pieces:?}"), format!("{at_once:?}"), "{size} bytes at a time");
+        }
+        at_once
+    }
+
+    fn fed(dialect: Dialect, stream: &str, size: usize) -> std::result::Result<Answer, Fault> {
+        let api = Api::default();
+        let mut reader = Reader::new(&api, dialect);
+        let mut seen = String::new();
+        for piece in stream.as_bytes().chunks(size) {
+            seen.push_str(reader.feed(piece)?);
+        }
+        let answer = reader.finish()?;
+        assert_eq!(seen, answer.text, "each text is told once");
+        Ok(answer)
+    }
+
+    pub fn whole(dialect: Dialect, body: &Value) -> std::result::Result<Answer, Fault> {
+        let api = Api::default();
+        let mut reader = Reader::new(&api, dialect);
+        reader.whole(&Secret::new(body.to_string()))?;
+        reader.finish()
+    }
+
+    pub fn told(code: &str, words: &str) -> Fault {
+        Fault::Told { code: code.to_owned(), words: words.to_owned() }
+    }
+
+    const ALL: [Dialect; 5] = [
+        Dialect::AnthropicMessages,
+        Dialect::CodeAssist,
+        Dialect::GeminiGenerateContent,
+        Dialect::OpenaiChat,
+        Dialect::OpenaiResponses,
+    ];
+
+    #[test]
+    fn what_is_no_answer_is_never_taken_for_one() {
+        for dialect in ALL {
+            assert_eq!(streamed(dialect, &[]).unwrap_err(), Fault::Cut, "{dialect:?}");
+            assert_eq!(streamed(dialect, &[json!({"ok": true})]).unwrap_err(), Fault::Cut);
+            let stream = "data: <html>\n\n";
+            let page = Fault::Unreadable("an event that is no JSON");
+            assert_eq!(fed(dialect, stream, 64).unwrap_err(), page);
+            for body in [json!({"ok": true}), json!([]), json!("x"), Value::Null] {
+                let fault = whole(dialect, &body).unwrap_err();
+                assert_eq!(fault, Fault::Unreadable("no answer that this API gives"), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_event_is_a_sign_of_life() {
+        let end = r#"data: {"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}"#;
+        let stream = format!(": ping\n\ndata:\n\n{end}\n\ndata: [DONE]\n\n");
+        assert_eq!(fed(Dialect::OpenaiChat, &stream, 64).unwrap().text, "hi");
+    }
+
+    #[test]
+    fn a_tool_comes_back_under_the_name_it_left_with() {
+        let names = [("report".to_owned(), "acme_report".to_owned())];
+        let api = Api { tool_names: names.into(), ..Api::default() };
+        let mut reader = Reader::new(&api, Dialect::OpenaiChat);
+        let calls = ["acme_report", "other"].map(|name| json!({"function": {"name": name}}));
+        let body = json!({"choices": [{"message": {"tool_calls": calls}}]});
+        reader.whole(&Secret::new(body.to_string())).unwrap();
+        assert_eq!(reader.finish().unwrap().calls, [call("report", ""), call("other", "")]);
     }
 }

@@ -82,8 +82,133 @@ fn call(answer: &mut Answer, item: &Value) {
     }
 }
 
+/// Of a message only: the thoughts of a model have parts with texts, too.
 fn text(answer: &mut Answer, item: &Value) {
-    for part in item["content"].as_array().into_iter().flatten() {
-        answer.text.push_str(part["text"].as_str().unwrap_or_default());
+    let parts = item["content"].as_array().filter(|_| item["type"] == "message");
+    for part in parts.into_iter().flatten() {
+        let text = part["text"].as_str().or(part["refusal"].as_str());
+        answer.text.push_str(text.unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::chat::tests::{call, prompt, streamed, told, tool, whole};
+    use crate::provider::Dialect::OpenaiResponses;
+
+    #[test]
+    fn the_request_always_has_instructions_and_stores_nothing() {
+        let (path, query, body) = ask(&prompt(true), &[], None);
+        assert_eq!((path.as_str(), query.len()), ("/responses", 0));
+        let content = json!([{"type": "input_text", "text": "hi"}]);
+        let message = json!({"type": "message", "role": "user", "content": content});
+        let wanted = json!({"model": "m/1", "instructions": "", "input": [message],
+            "stream": true, "store": false});
+        assert_eq!(body, wanted);
+        let (_, _, body) = ask(&prompt(false), &["a", "b"], Some(&tool()));
+        assert_eq!((&body["instructions"], &body["stream"]), (&json!("a\n\nb"), &json!(false)));
+        let wanted = json!([{"type": "function", "name": "report", "description": "Reports.",
+            "parameters": {"type": "object"}, "strict": false}]);
+        assert_eq!(body["tools"], wanted);
+    }
+
+    fn message(text: &str) -> Value {
+        let content = json!([{"type": "output_text", "text": text}]);
+        json!({"type": "message", "role": "assistant", "content": content})
+    }
+
+    fn function_call(name: &str, arguments: &str) -> Value {
+        json!({"type": "function_call", "call_id": "1", "name": name, "arguments": arguments})
+    }
+
+    fn thought() -> Value {
+        let content = json!([{"type": "reasoning_text", "text": "hm"}]);
+        json!({"type": "reasoning", "summary": [], "content": content})
+    }
+
+    fn done(item: &Value) -> Value {
+        json!({"type": "response.output_item.done", "item": item})
+    }
+
+    fn text_delta(text: &str) -> Value {
+        json!({"type": "response.output_text.delta", "delta": text})
+    }
+
+    fn created() -> Value {
+        json!({"type": "response.created",
+            "response": {"model": "m-1", "status": "in_progress", "error": null}})
+    }
+
+    fn completed() -> Value {
+        let usage = json!({"input_tokens": 3, "output_tokens": 9});
+        json!({"type": "response.completed", "response": {"model": "m-1", "status": "completed",
+            "error": null, "incomplete_details": null, "usage": usage}})
+    }
+
+    #[test]
+    fn a_stream_brings_text_and_calls_and_no_thoughts() {
+        let events = [
+            created(),
+            json!({"type": "response.reasoning_text.delta", "delta": "hm"}),
+            json!({"type": "response.reasoning_summary_text.delta", "delta": "hm"}),
+            done(&thought()),
+            text_delta("Grüß "),
+            text_delta("dich"),
+            done(&message("Grüß dich")),
+            json!({"type": "response.function_call_arguments.delta", "delta": "{}"}),
+            done(&function_call("a", "{\"word\":\"ä\"}")),
+            done(&function_call("b", "{}")),
+            completed(),
+        ];
+        let answer = streamed(OpenaiResponses, &events).unwrap();
+        assert_eq!(answer.text, "Grüß dich");
+        assert_eq!(answer.calls, [call("a", "{\"word\":\"ä\"}"), call("b", "{}")]);
+        assert_eq!((answer.input_tokens, answer.output_tokens), (Some(3), Some(9)));
+        assert_eq!(answer.model.as_deref(), Some("m-1"));
+        assert_eq!(answer.stop_reason.as_deref(), Some("completed"));
+        assert_eq!(streamed(OpenaiResponses, &events[..10]).unwrap_err(), Fault::Cut);
+    }
+
+    #[test]
+    fn items_may_come_whole() {
+        let events = [created(), done(&thought()), done(&message("hi")), completed()];
+        assert_eq!(streamed(OpenaiResponses, &events).unwrap().text, "hi");
+    }
+
+    #[test]
+    fn a_refusal_is_a_text() {
+        let delta = json!({"type": "response.refusal.delta", "delta": "No."});
+        let item = json!({"type": "message", "content": [{"type": "refusal", "refusal": "No."}]});
+        let answer = streamed(OpenaiResponses, &[delta, done(&item), completed()]).unwrap();
+        assert_eq!(answer.text, "No.");
+        let body = json!({"status": "completed", "output": [item]});
+        assert_eq!(whole(OpenaiResponses, &body).unwrap().text, "No.");
+    }
+
+    #[test]
+    fn a_whole_answer_says_the_same() {
+        let output = json!([thought(), message("hi"), function_call("report", "{}")]);
+        let body = json!({"model": "m-1", "status": "incomplete", "error": null, "output": output,
+            "incomplete_details": {"reason": "max_output_tokens"},
+            "usage": {"input_tokens": 3, "output_tokens": 9}});
+        let answer = whole(OpenaiResponses, &body).unwrap();
+        assert_eq!((answer.text.as_str(), &answer.calls[..]), ("hi", &[call("report", "{}")][..]));
+        assert_eq!(answer.stop_reason.as_deref(), Some("max_output_tokens"));
+        assert_eq!((answer.input_tokens, answer.output_tokens), (Some(3), Some(9)));
+    }
+
+    #[test]
+    fn both_ways_to_fail_are_told() {
+        let error = json!({"code": "server_error", "message": "Oops."});
+        let failed = json!({"type": "response.failed",
+            "response": {"status": "failed", "error": error}});
+        let event = json!({"type": "error", "code": "server_error", "message": "Oops."});
+        for last in [failed, event] {
+            let fault = streamed(OpenaiResponses, &[created(), text_delta("a"), last]);
+            assert_eq!(fault.unwrap_err(), told("server_error", "Oops."));
+        }
+        let body = json!({"status": "failed", "error": error, "output": []});
+        assert_eq!(whole(OpenaiResponses, &body).unwrap_err(), told("server_error", "Oops."));
     }
 }

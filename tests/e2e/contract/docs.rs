@@ -2,17 +2,22 @@
 
 use std::collections::HashMap;
 
-use super::help::all_help;
+use serde_json::Value;
 
-const PAGES: [(&str, &str); 9] = [
+use super::help::all_help;
+use crate::support::sandbox::Sandbox;
+
+const PAGES: [(&str, &str); 11] = [
     ("README.md", include_str!("../../../README.md")),
     ("docs/claude-code.md", include_str!("../../../docs/claude-code.md")),
     ("docs/codex.md", include_str!("../../../docs/codex.md")),
     ("docs/doctor.md", include_str!("../../../docs/doctor.md")),
     ("docs/git.md", include_str!("../../../docs/git.md")),
     ("docs/kubectl.md", include_str!("../../../docs/kubectl.md")),
+    ("docs/proof.md", include_str!("../../../docs/proof.md")),
     ("docs/scripts.md", include_str!("../../../docs/scripts.md")),
     ("docs/security.md", include_str!("../../../docs/security.md")),
+    ("docs/shaping.md", include_str!("../../../docs/shaping.md")),
     ("docs/switching.md", include_str!("../../../docs/switching.md")),
 ];
 
@@ -74,6 +79,40 @@ fn every_command_in_the_docs_exists_with_its_flags() {
     }
     assert_eq!(faults, Vec::<String>::new());
     assert!(seen > 100, "only {seen} commands were found");
+}
+
+/// A key that meant nothing, or had the wrong type, would not come back.
+#[test]
+fn the_rows_in_the_docs_are_read_as_they_stand() {
+    let page = include_str!("../../../docs/shaping.md");
+    let blocks = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut seen = 0;
+    for block in blocks {
+        let config: Value = serde_json::from_str(block).expect(block);
+        let sandbox = Sandbox::new();
+        sandbox.write_config(&config);
+        for (name, row) in config["providers"].as_object().expect(block) {
+            let shown = sandbox.cmd(&["provider", "show", name]).run();
+            assert_eq!(shown.ok().stderr, "", "{name}");
+            let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+            let lacks = lacking(row, &shown, name);
+            assert_eq!(lacks, Vec::<String>::new());
+            seen += 1;
+        }
+    }
+    assert!(seen > 4, "only {seen} rows were found");
+}
+
+/// The keys, at any depth, that are not in what is shown as they were written.
+fn lacking(written: &Value, shown: &Value, at: &str) -> Vec<String> {
+    match written.as_object() {
+        Some(keys) => {
+            let inner = keys.iter().map(|(key, value)| (value, &shown[key], format!("{at}.{key}")));
+            inner.flat_map(|(value, shown, at)| lacking(value, shown, &at)).collect()
+        }
+        None if written == shown => Vec::new(),
+        None => vec![at.to_owned()],
+    }
 }
 
 #[test]
