@@ -34,7 +34,9 @@ pub fn list(
     }
     if !(200..300).contains(&reply.status) {
         let what = format!("no list of models (status {})", reply.status);
-        return Err(Error::unreadable(host, what).or_try(format!("keyfob provider show {}", row.id)));
+        return Err(
+            Error::unreadable(host, what).or_try(format!("keyfob provider show {}", row.id))
+        );
     }
     models::parse(&reply.body).ok_or_else(|| {
         Error::unreadable(host, "no list of models")

@@ -218,6 +218,11 @@ impl Place<'_> {
                     format!("{host} has no model {} for this account{number}{said}", self.model);
                 Error::Failed { what, next: Some(format!("keyfob models {}", row.id)) }
             }
+            Cure::Place => {
+                let what =
+                    format!("{host} has nothing at the address of its prompts{number}{said}");
+                Error::Failed { what, next: Some(format!("keyfob provider show {}", row.id)) }
+            }
             Cure::None => {
                 let what = format!("{host} refused the prompt{number}{said}");
                 Error::Failed { what, next: Some(format!("keyfob auth-test {}", row.id)) }
