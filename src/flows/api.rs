@@ -6,6 +6,7 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::session;
 use crate::net::client::Reply;
+use crate::protocol::chat::fault::{self, Cure, Fault};
 use crate::store::Store;
 
 /// A browser session is shown to the host it came from and to no other.
@@ -23,6 +24,12 @@ pub fn keep_rotated(account: &Account, reply: &Reply, store: &Store) {
     if let Err(error) = session::keep_rotated(account, reply, store) {
         crate::log::warn(&format!("the session was renewed and not kept: {error}"));
     }
+}
+
+/// Whether the answer says that nobody knows the key: Google says so with 400.
+pub fn is_unknown_key(reply: &Reply) -> bool {
+    let Fault::Told { code, words } = fault::of_body(reply.body.expose()) else { return false };
+    reply.status == 400 && fault::cure(Some(400), &code, &words) == Cure::SignIn
 }
 
 /// The API does not take the credential; `words` are its own, or empty.

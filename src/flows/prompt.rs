@@ -83,10 +83,12 @@ impl Seat<'_> {
         if is_good && stream.head.content_type == "text/event-stream" {
             api::keep_rotated(account, &stream.head, self.store);
             while let Some(piece) = stream.next()? {
-                let text = reader.feed(&piece).map_err(|fault| place.explain(None, fault))?;
+                let fed = reader.feed(&piece);
+                let text = reader.news();
                 if !text.is_empty() && !on_text(text)? {
                     return Ok(Answer::default());
                 }
+                fed.map_err(|fault| place.explain(None, fault))?;
             }
         } else {
             let reply = stream.whole()?;

@@ -74,7 +74,7 @@ fn a_list_stands_in_only_when_the_api_cannot_be_reached() {
     for (fault, code) in [(Fault::Status(404), 1), (Fault::Html(200), 1)] {
         api.clear_faults();
         api.fault(When::Models, fault);
-        home.say("models groq").run().code(code).stdout_is("").stderr_lacks("list of");
+        home.say("models groq").run().code(code).stdout_is("").stderr_lacks("this is the list");
         assert!(cache(&home, "groq/default").exists());
     }
     home.is_content();

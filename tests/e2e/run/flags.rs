@@ -57,7 +57,7 @@ fn silence_is_kept_whatever_happens() {
     }
     quiet("run groq --silent", 2);
     quiet("run claude hello --silent", 4);
-    quiet("run no-such-provider hello --silent", 1);
+    quiet("run no-such-provider hello --silent", 2);
     home.is_content();
 }
 

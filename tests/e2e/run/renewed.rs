@@ -8,7 +8,7 @@ const SIGNED_IN: [&str; 3] =
     ["claude/me@example.com", "gemini/me@example.com", "openai/me@example.com"];
 
 fn refreshes(seat: &Seat) -> usize {
-    seat.idp.as_ref().expect("an issuer").count("refresh")
+    seat.idp.as_ref().expect("an issuer").count("token_refresh")
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn other_errors_renew_nothing() {
 fn a_key_turned_away_is_asked_for_anew() {
     let home = Home::of(&["groq/default", "codemie/jwt", "codemie/session"]);
     for (name, next) in [
-        ("groq/default", "keyfob login groq --api-key-stdin"),
+        ("groq/default", "keyfob login groq/default --api-key-stdin"),
         ("codemie/jwt", "keyfob login codemie/jwt --jwt-token -"),
         ("codemie/session", "keyfob login codemie/session"),
     ] {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::command::Cmd;
 use crate::support::idp::dialect::path_and_query;
 use crate::support::idp::encoding::{jwt, now_s};
-use crate::support::idp::{Dialect, Idp};
+use crate::support::idp::{Dialect, Fault, Idp, Times};
 use crate::support::model_api::{Api, Door, Speech};
 use crate::support::rsa_key::RsaKey;
 use crate::support::sandbox::{Sandbox, in_seconds, oauth_account};
@@ -141,6 +141,43 @@ impl Home {
         self.configure(&format!("providers/{provider}/api/base"), json!(base));
     }
 
+    /// Google's mail: signed in, and no model API behind it.
+    pub fn add_mail(&mut self) {
+        let row = row("google");
+        let idp = Arc::new(Idp::start(Dialect::from_row(row, None)));
+        let mut overlay = idp.overlay(&json!([row]))["providers"]["google"].clone();
+        let dialect = idp.dialect();
+        overlay["client_id"] = json!(dialect.client_id);
+        self.configure("providers/google", overlay);
+        self.configure("client_secrets", json!({"google": dialect.client_secret}));
+        let grant = idp.grant();
+        let mut value = oauth_account("google", "me@example.com", &grant, 3000);
+        value["issued_by"] = json!(idp.origin());
+        self.sandbox.write_account("google", "me@example.com", &value);
+        let api = Api::start(door("groq"), |_| false);
+        let name = "google/me@example.com".to_owned();
+        self.seats.push(Seat { name, api, idp: Some(idp), secret: grant.access_token });
+    }
+
+    /// Ready through a variable alone, which is returned with its value.
+    pub fn add_variable(&mut self) -> (&'static str, String) {
+        let seat = self.with_key("mistral", "default");
+        std::fs::remove_file(self.sandbox.account_file("mistral", "default")).expect("a file");
+        let secret = seat.secret.clone();
+        self.seats.push(seat);
+        ("MISTRAL_API_KEY", secret)
+    }
+
+    /// Changes keys of an account's file.
+    pub fn amend(&self, name: &str, change: &Value) {
+        let (provider, account) = name.split_once('/').expect("PROVIDER/ACCOUNT");
+        let mut value = self.sandbox.read_account(provider, account);
+        for (key, part) in change.as_object().expect("an object") {
+            value[key] = part.clone();
+        }
+        self.sandbox.write_account(provider, account, &value);
+    }
+
     fn write(&self, name: &str, kind: &str, change: &Value) {
         let (provider, account) = name.split_once('/').expect("PROVIDER/ACCOUNT");
         let mut value = json!({"version": 1, "provider": provider, "account": account, "kind": kind,
@@ -190,7 +227,7 @@ impl Home {
         let mut value = oauth_account(provider, account, &grant, 3000);
         value["issued_by"] = json!(idp.origin());
         match provider {
-            "openai" => value["extra"] = json!({"account_id": "acct-1"}),
+            "openai" => value["extra"] = json!({"account_id": "acct-user-1"}),
             "gemini" => value["extra"] = json!({"project_id": "demo-project"}),
             _ => {}
         }
@@ -205,7 +242,14 @@ impl Home {
         let idp = Arc::new(Idp::start(Dialect::from_row(row, None)));
         let secret = "tid=second-0123456789;exp=1".to_owned();
         let value = format!("Bearer {secret}");
-        let api = Api::start(door("copilot"), move |shown| shown == value);
+        let issuer = Arc::clone(&idp);
+        let api = Api::start(door("copilot"), move |shown| {
+            let token = shown.strip_prefix("Bearer ").unwrap_or_default();
+            shown == value || issuer.accepts_api_token(token)
+        });
+        // Each second token names the API it is for.
+        let patch = json!({"endpoints": {"api": api.origin()}});
+        idp.fault("api_token", Fault::Patch(patch), Times::Always);
         let overlay = idp.overlay(&json!([row]))["providers"]["copilot"].clone();
         self.configure("providers/copilot", overlay);
         self.lead("copilot", &api);
@@ -302,7 +346,7 @@ pub fn door(provider: &str) -> Door {
         "anthropic-api" => &[("anthropic-version", "2023-06-01")],
         "claude" => &[("anthropic-beta", "oauth-2025-04-20"), ("anthropic-version", "2023-06-01")],
         "copilot" => &[("editor-plugin-version", "keyfob/1.0"), ("editor-version", "keyfob/1.0")],
-        "openai" => &[("chatgpt-account-id", "acct-1"), ("originator", "keyfob")],
+        "openai" => &[("chatgpt-account-id", "acct-user-1"), ("originator", "keyfob")],
         _ => &[],
     };
     let model = match provider {

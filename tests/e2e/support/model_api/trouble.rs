@@ -46,6 +46,8 @@ pub enum Fault {
     Html(u16),
     /// Nothing is answered.
     Mute,
+    /// The model says what `Api::says` has, whatever it was asked to say.
+    NoMark,
     /// The model answers with text and calls no tool.
     NoTool,
     /// 429 for want of quota, with this Retry-After.
