@@ -16,7 +16,6 @@ use crate::protocol::chat::{self, Answer, Ask, Reader, Tool};
 use crate::protocol::session;
 use crate::provider::{Dialect, Provider};
 use crate::store::Store;
-use crate::text;
 
 /// What a command asks of a model.
 #[derive(Clone, Copy)]
@@ -173,7 +172,7 @@ impl Place<'_> {
                     .or_try(format!("keyfob provider show {}", row.id));
             }
             Fault::Told { code, words } => {
-                (code, text::scrub(&words, &[account.secret().expose()]))
+                (api::scrubbed(account, &code), api::scrubbed(account, &words))
             }
         };
         let said = match (words.as_str(), code.as_str()) {

@@ -92,7 +92,9 @@ fn a_server_that_is_gone_leaves_the_list() {
 
 #[test]
 fn a_credential_that_is_turned_away_has_no_list() {
-    for name in ["groq/default", "anthropic-api/default", "azure/key", "codemie/jwt"] {
+    for name in
+        ["groq/default", "anthropic-api/default", "azure/key", "codemie/jwt", "gemini-api/default"]
+    {
         for fault in [Fault::Expired, Fault::Refused] {
             println!("{name} {fault:?}");
             let home = Home::of(&[name]);

@@ -104,6 +104,23 @@ fn an_error_in_the_middle_of_a_stream_is_an_error() {
 }
 
 #[test]
+fn the_log_at_full_volume_holds_no_secret_and_no_prompt() {
+    let home = Home::of(&ALL);
+    for Seat { name, api, .. } in &home.seats {
+        for fault in [None, Some(Fault::Echo(400)), Some(Fault::Expired)] {
+            api.clear_faults();
+            fault.into_iter().for_each(|fault| api.fault(When::Asked, fault));
+            let words = ["run", name, "PROMPT-0123456789", "--system", "SYSTEM-0123456789"];
+            let output = home.cmd(&words).env("KEYFOB_LOG", "trace").run();
+            output.stderr_has("debug: POST 127.0.0.1:").stderr_lacks("-0123456789");
+            output.stderr_lacks("wörld");
+            home.tells_nothing(&output.stderr);
+        }
+    }
+    home.is_content();
+}
+
+#[test]
 fn nobody_at_the_address_is_temporary() {
     let mut home = Home::of(&["groq/default"]);
     let seat = home.seats.remove(0);

@@ -87,6 +87,19 @@ fn a_stream_that_breaks_off_fails_the_prompt() {
 }
 
 #[test]
+fn a_stream_that_never_ends_fails_the_prompt() {
+    let home = Home::of(&["groq/default"]);
+    for (fault, code) in [(Fault::Stalled, 3), (Fault::Mute, 3), (Fault::Endless, 1)] {
+        home.api().clear_faults();
+        home.api().fault(When::Asked, fault);
+        let output = home.say("auth-test groq --json --timeout 1").run();
+        let result = &results(output.code(code))[0];
+        assert_eq!(outcomes(result), ["ok", "ok", "failed", "skipped"], "{result:#}");
+    }
+    home.is_content();
+}
+
+#[test]
 fn a_server_in_trouble_fails_the_prompt() {
     each(When::Asked, &Fault::Status(503), At::Smoke, 3);
     each(When::Asked, &Fault::Echo(400), At::Smoke, 1);

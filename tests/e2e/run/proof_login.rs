@@ -41,7 +41,7 @@ fn a_sign_in_by_code_is_proven() {
     let home = home("copilot/user-1");
     let idp = home.seats[0].idp.as_ref().expect("an issuer");
     let child = home.say("auth-test copilot --login --json").spawn();
-    idp.wait_for("device", 1);
+    idp.wait_for("device_start", 1);
     let code = idp.devices().last().expect("a device login").user_code.clone();
     idp.approve_device(&code);
     let output = child.wait(LIMIT);

@@ -55,6 +55,31 @@ fn a_stale_token_is_renewed_before_it_is_sent() {
     }
 }
 
+/// What was shown cannot be taken back, so the prompt is not sent again.
+#[test]
+fn nothing_is_shown_twice() {
+    let home = Home::of(&["claude/me@example.com", "openai/me@example.com", "groq/default"]);
+    for Seat { name, api, .. } in &home.seats {
+        api.fault(When::Asked, Fault::ThrownOut);
+        let output = home.cmd(&["run", name, "hello"]).run();
+        output.code(4).stdout_is("Hello\n").stderr_has("\n  try: keyfob login ");
+        assert_eq!(api.seen(What::Prompt).len(), 1, "{name}");
+        assert!(home.seat(name).idp.as_ref().is_none_or(|idp| idp.count("token_refresh") == 0));
+    }
+    home.is_content();
+}
+
+/// So is that of a service account, which has a key to buy a new one with.
+#[test]
+fn a_minted_token_turned_away_is_minted_anew() {
+    let home = Home::of(&["vertex/robot"]);
+    home.api().fault_once(When::Asked, Fault::Expired);
+    home.say("run vertex hello").run().ok().stdout_is("Hello, wörld ☀!\n");
+    let google = home.seats[0].google.as_ref().expect("an issuer");
+    assert_eq!((google.count(), home.api().seen(What::Prompt).len()), (1, 2));
+    home.is_content();
+}
+
 /// What is not a refusal of the credential renews nothing.
 #[test]
 fn other_errors_renew_nothing() {

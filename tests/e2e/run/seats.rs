@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Value, json};
 
 use crate::support::command::Cmd;
+use crate::support::google_token::GoogleToken;
 use crate::support::idp::dialect::path_and_query;
 use crate::support::idp::encoding::{jwt, now_s};
 use crate::support::idp::{Dialect, Fault, Idp, Times};
@@ -44,8 +45,16 @@ pub struct Seat {
     pub api: Api,
     /// Of an account that signed in.
     pub idp: Option<Arc<Idp>>,
+    /// Of a service account.
+    pub google: Option<Arc<GoogleToken>>,
     /// What its API takes now.
     pub secret: String,
+}
+
+impl Seat {
+    fn plain(name: &str, api: Api, secret: String) -> Seat {
+        Seat { name: name.to_owned(), api, idp: None, google: None, secret }
+    }
 }
 
 fn row(id: &str) -> &'static Value {
@@ -110,6 +119,9 @@ impl Home {
             if let Some(idp) = &seat.idp {
                 idp.assert_content();
             }
+            if let Some(google) = &seat.google {
+                google.assert_content();
+            }
         }
     }
 
@@ -117,7 +129,10 @@ impl Home {
     #[track_caller]
     pub fn tells_nothing(&self, text: &str) {
         for seat in &self.seats {
-            assert!(!text.contains(&seat.secret), "{}: its secret is in\n{text}", seat.name);
+            // Of a cookie the value alone is the secret.
+            let cookie = seat.secret.strip_prefix("_oauth2_proxy=");
+            let secret = cookie.unwrap_or(&seat.secret);
+            assert!(!text.contains(secret), "{}: its secret is in\n{text}", seat.name);
         }
     }
 
@@ -155,8 +170,8 @@ impl Home {
         value["issued_by"] = json!(idp.origin());
         self.sandbox.write_account("google", "me@example.com", &value);
         let api = Api::start(door("groq"), |_| false);
-        let name = "google/me@example.com".to_owned();
-        self.seats.push(Seat { name, api, idp: Some(idp), secret: grant.access_token });
+        let seat = Seat::plain("google/me@example.com", api, grant.access_token);
+        self.seats.push(Seat { idp: Some(idp), ..seat });
     }
 
     /// Ready through a variable alone, which is returned with its value.
@@ -199,7 +214,7 @@ impl Home {
         self.lead(provider, &api);
         let name = format!("{provider}/{account}");
         self.write(&name, "api_key", &json!({"access_token": secret, "expires_at": null}));
-        Seat { name, api, idp: None, secret }
+        Seat::plain(&name, api, secret)
     }
 
     fn added(&self, name: &str) -> Seat {
@@ -210,7 +225,7 @@ impl Home {
         let words =
             ["provider", "add", "my.llm", "--base-url", &base, "--model", "m-1", "--api-key-stdin"];
         self.cmd(&words).stdin(secret.clone()).run().ok();
-        Seat { name: name.to_owned(), api, idp: None, secret }
+        Seat::plain(name, api, secret)
     }
 
     fn signed_in(&self, provider: &str, account: &str) -> Seat {
@@ -233,7 +248,7 @@ impl Home {
         }
         self.sandbox.write_account(provider, account, &value);
         let name = format!("{provider}/{account}");
-        Seat { name, api, idp: Some(idp), secret: grant.access_token }
+        Seat { idp: Some(idp), ..Seat::plain(&name, api, grant.access_token) }
     }
 
     /// Copilot: a second token is what its API takes.
@@ -257,7 +272,7 @@ impl Home {
         let first = json!({"access_token": idp.grant().access_token, "expires_at": null,
             "extra": extra, "issued_by": idp.origin()});
         self.write(name, "oauth", &first);
-        Seat { name: name.to_owned(), api, idp: Some(idp), secret }
+        Seat { idp: Some(idp), ..Seat::plain(name, api, secret) }
     }
 
     fn at_an_instance(&self, name: &str) -> Seat {
@@ -289,21 +304,27 @@ impl Home {
             change["expires_at"] = Value::Null;
         }
         self.write(name, kind, &change);
-        Seat { name: name.to_owned(), api, idp: None, secret }
+        Seat::plain(name, api, secret)
     }
 
     fn robot(&self, name: &str) -> Seat {
         let secret = "ya29.minted-0123456789".to_owned();
         let value = format!("Bearer {secret}");
-        let api = Api::start(door("vertex"), move |shown| shown == value);
+        let google = Arc::new(GoogleToken::start());
+        google.know("robot@x.example", Some("k1"), RsaKey::one());
+        let issuer = Arc::clone(&google);
+        let api = Api::start(door("vertex"), move |shown| match issuer.count() {
+            0 => shown == value,
+            _ => shown == format!("Bearer {}", issuer.last_token()),
+        });
         self.lead("vertex", &api);
         let robot = json!({"type": "service_account", "client_email": "robot@x.example",
             "private_key_id": "k1", "private_key": RsaKey::one().pem(),
-            "token_uri": format!("{}/token", api.origin())});
+            "token_uri": google.url()});
         let place = json!({"project": "p", "location": "us-east1"});
         let minted = json!({"access_token": secret, "service_account": robot, "extra": place});
         self.write(name, "service_account", &minted);
-        Seat { name: name.to_owned(), api, idp: None, secret }
+        Seat { google: Some(google), ..Seat::plain(name, api, secret) }
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod answer;
 mod asked;
+#[cfg(test)]
+mod selftest;
 mod serve;
 mod trouble;
 

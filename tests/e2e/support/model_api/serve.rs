@@ -114,7 +114,7 @@ fn prompt(
     )?;
     let events = answer::events(door, &reply);
     let outcome = stream_events(stream, door, &events, fault.as_ref(), world);
-    if outcome.as_ref().is_err_and(|e| is_gone(e)) {
+    if outcome.as_ref().is_err_and(is_gone) {
         lock(world).gone.push(Instant::now());
     }
     outcome
@@ -128,16 +128,22 @@ fn stream_events(
     world: &Mutex<World>,
 ) -> io::Result<()> {
     let last = events.len() - 1;
+    let text = events.iter().position(|event| event.is_text);
+    let middle = text.map_or(events.len() / 2, |at| at + 1);
     for (at, event) in events.iter().enumerate() {
         if let Some(Fault::Slow(ms)) = fault {
             pause(stream, Duration::from_millis(*ms))?;
         }
-        let is_middle = at > 0 && events[at - 1].is_text;
+        let is_middle = at == middle;
         match fault {
             Some(Fault::Cut) if is_middle => return Ok(()),
             Some(Fault::Ended) if is_middle || at == last => return chunk(stream, b""),
-            Some(Fault::Overloaded) if is_middle => {
-                chunk(stream, trouble::overloaded(door).as_bytes())?;
+            Some(Fault::Overloaded | Fault::ThrownOut) if is_middle => {
+                let error = match fault {
+                    Some(Fault::ThrownOut) => trouble::thrown_out(door),
+                    _ => trouble::overloaded(door),
+                };
+                chunk(stream, error.as_bytes())?;
                 return chunk(stream, b"");
             }
             Some(Fault::Stalled) if is_middle => return until_gone(stream, world),
@@ -154,13 +160,13 @@ fn stream_events(
         }
         // Cut anywhere, in the middle of a letter too.
         let bytes = event.wire.as_bytes();
-        let middle = match fault {
+        let half = match fault {
             Some(Fault::Slow(_)) => bytes.len(),
             _ => event.wire.find('ö').map_or(bytes.len() / 2, |at| at + 1),
         };
-        chunk(stream, &bytes[..middle])?;
-        if middle < bytes.len() {
-            chunk(stream, &bytes[middle..])?;
+        chunk(stream, &bytes[..half])?;
+        if half < bytes.len() {
+            chunk(stream, &bytes[half..])?;
         }
     }
     chunk(stream, b"")

@@ -38,7 +38,7 @@ pub enum Fault {
     Ended,
     /// An event that never ends.
     Endless,
-    /// An error with this status whose words are the credential's header.
+    /// An error with this status whose code and words repeat the credential.
     Echo(u16),
     /// 401, in the vendor's words.
     Expired,
@@ -62,6 +62,8 @@ pub enum Fault {
     Stalled,
     /// A bare status.
     Status(u16),
+    /// In the middle of a stream the credential is no longer good.
+    ThrownOut,
     /// 402.
     Unpaid,
     /// The vendor knows no such model.
@@ -111,8 +113,8 @@ pub fn answer(door: &Door, fault: &Fault, credential: &str) -> Option<(u16, Valu
         }
         Fault::Echo(status) => (
             *status,
-            ["invalid_request_error", "bad", "INVALID_ARGUMENT"],
-            format!("cannot use {credential}\u{1b}[31m for this"),
+            [credential; 3],
+            format!("cannot use {credential}\u{1b}[31m, which is {} for this", bare(credential)),
         ),
         Fault::Status(status) => {
             (*status, ["api_error", "server_error", "INTERNAL"], "Internal server error".to_owned())
@@ -120,6 +122,14 @@ pub fn answer(door: &Door, fault: &Fault, credential: &str) -> Option<(u16, Valu
         _ => return None,
     };
     Some((status, body(door, status, code, &words), None))
+}
+
+/// The credential as a server may know it: without its scheme, or its cookie's name.
+fn bare(credential: &str) -> &str {
+    match credential.strip_prefix("Bearer ") {
+        Some(token) => token,
+        None => credential.split_once('=').map_or(credential, |(_, value)| value),
+    }
 }
 
 /// `codes` are Anthropic's, OpenAI's and Google's.
@@ -141,6 +151,16 @@ fn google_key(words: &str) -> Value {
         "reason": "API_KEY_INVALID", "domain": "googleapis.com"});
     json!({"error": {"code": 400, "message": words, "status": "INVALID_ARGUMENT",
         "details": [detail]}})
+}
+
+/// The event that says in the middle of a stream that the credential has ended.
+pub fn thrown_out(door: &Door) -> String {
+    let codes = ["authentication_error", "invalid_api_key", "UNAUTHENTICATED"];
+    let error = body(door, 401, codes, "Invalid authentication credentials");
+    match door.speech {
+        Speech::Anthropic => format!("event: error\ndata: {error}\n\n"),
+        _ => format!("data: {error}\n\n"),
+    }
 }
 
 /// The event that says so in the middle of a stream.
