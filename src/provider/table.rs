@@ -1,6 +1,6 @@
 //! All rows: the built-in table, overlaid by the user's.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -21,18 +21,18 @@ pub enum Origin {
 /// All rows: the built-in ones, overlaid key by key by `providers` of config.json.
 /// Nothing is parsed before the first question.
 pub struct Providers {
-    overlay: Box<dyn Fn() -> Result<Map<String, Value>>>,
-    table: OnceCell<Table>,
+    overlay: Box<dyn Fn() -> Result<Map<String, Value>> + Send + Sync>,
+    table: OnceLock<Table>,
     warn: fn(&str),
 }
 
 impl Providers {
     /// `overlay` reads the `providers` object of config.json; `warn` tells of unknown keys.
     pub fn new(
-        overlay: impl Fn() -> Result<Map<String, Value>> + 'static,
+        overlay: impl Fn() -> Result<Map<String, Value>> + Send + Sync + 'static,
         warn: fn(&str),
     ) -> Providers {
-        Providers { overlay: Box::new(overlay), table: OnceCell::new(), warn }
+        Providers { overlay: Box::new(overlay), table: OnceLock::new(), warn }
     }
 
     fn table(&self) -> Result<&Table> {
