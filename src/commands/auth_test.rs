@@ -4,7 +4,7 @@ use std::thread;
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
-use crate::account::AccountRef;
+use crate::account::{Account, AccountRef};
 use crate::commands::hand_out::{Asked, HandOut, Place};
 use crate::commands::{App, Object, child};
 use crate::error::{Error, Result};
@@ -128,12 +128,12 @@ fn prove_all(accounts: &[AccountRef], args: &AuthTest) -> Result<Vec<Proved>> {
     let width = width.unwrap_or(0);
     let waiting = Mutex::new(accounts.iter().enumerate());
     let done = Mutex::new(Vec::new());
+    let app = &App::new(args.timeout)?;
     let work = || -> Result<()> {
-        let app = App::new(args.timeout)?;
         loop {
             let next = waiting.lock().map_err(|_| stopped())?.next();
             let Some((at, account)) = next else { return Ok(()) };
-            let proved = prove(account, args, &app);
+            let proved = prove(account, args, app);
             let mut done = done.lock().map_err(|_| stopped())?;
             if !args.json {
                 term::print(&proved.rows(&account.to_string(), width))?;
@@ -169,47 +169,16 @@ fn prove(typed: &AccountRef, args: &AuthTest, app: &App) -> Proved {
             return proved.without_the_rest("there is no credential to test");
         }
     };
-    let used;
-    match place {
-        Place::Stored(account) => {
-            proved.account = Some(account.id.account.clone());
-            let path = app.store.account_path(&account.id);
-            let detail = format!("{} of {}", account.credential.kind(), path.display());
-            proved.steps.push(Step::ok(DISCOVERY, detail));
-            let checked = check::check(account, &app.tools());
-            if let Some(warning) = &checked.warning {
-                term::warn(warning);
-            }
-            let (account, found) = (checked.account, checked.outcome);
-            proved.steps.push(proof::refresh_step(&account, found, checked.is_dead, &again));
-            used = HandOut { account, variable: None, is_stored: true };
-        }
-        Place::Given(found) => {
-            let from = found.variable.as_deref().unwrap_or("another tool's sign-in");
-            let kind = found.account.credential.kind();
-            let detail = format!("{kind} of {from}{}", proof::until(&found.account));
-            proved.steps.push(Step::ok(DISCOVERY, detail));
-            let shown = check::show(&found.account, &app.tools());
-            proved.steps.push(proof::refresh_step(&found.account, shown, false, &again));
-            used = found;
-        }
-    }
+    let used = match place {
+        Place::Stored(account) => proved.check_stored(account, &again, app),
+        Place::Given(found) => proved.check_given(found, &again, app),
+    };
     proved.provider.clone_from(&used.account.id.provider);
     if proved.steps.iter().any(Step::has_failed) {
         proved = proved.without_the_rest("the credential does not work");
-    } else {
-        match used.row(app) {
-            Ok(row) => {
-                let (account, client, store) = (&used.account, &app.client, &app.store);
-                let seat = Seat { account, row: &row, client, store };
-                let model = args.model.as_deref();
-                proved.steps.extend(proof::prompts(&seat, model, !args.no_tool_smoke, &again));
-            }
-            Err(error) => {
-                proved.steps.push(Step::failed(SMOKE, error, &again));
-                proved = proved.without_the_rest("the prompt without a tool failed");
-            }
-        }
+    } else if let Err(error) = proved.ask_model(&used, args, &again, app) {
+        proved.steps.push(Step::failed(SMOKE, error, &again));
+        proved = proved.without_the_rest("the prompt without a tool failed");
     }
     for step in &mut proved.steps {
         step.explain(|error| used.explain(error, &asked, "auth-test"));
@@ -218,6 +187,40 @@ fn prove(typed: &AccountRef, args: &AuthTest, app: &App) -> Proved {
 }
 
 impl Proved {
+    fn check_stored(&mut self, account: Account, again: &str, app: &App) -> HandOut {
+        self.account = Some(account.id.account.clone());
+        let path = app.store.account_path(&account.id);
+        let detail = format!("{} of {}", account.credential.kind(), path.display());
+        self.steps.push(Step::ok(DISCOVERY, detail));
+        let checked = check::check(account, &app.tools());
+        if let Some(warning) = &checked.warning {
+            term::warn(warning);
+        }
+        let (account, found) = (checked.account, checked.outcome);
+        self.steps.push(proof::refresh_step(&account, found, checked.is_dead, again));
+        HandOut { account, variable: None, is_stored: true }
+    }
+
+    /// What is in no file of ours is good as it is, or not at all.
+    fn check_given(&mut self, found: HandOut, again: &str, app: &App) -> HandOut {
+        let from = found.variable.as_deref().unwrap_or("another tool's sign-in");
+        let kind = found.account.credential.kind();
+        let detail = format!("{kind} of {from}{}", proof::until(&found.account));
+        self.steps.push(Step::ok(DISCOVERY, detail));
+        let shown = check::show(&found.account, &app.tools());
+        self.steps.push(proof::refresh_step(&found.account, shown, false, again));
+        found
+    }
+
+    fn ask_model(&mut self, used: &HandOut, args: &AuthTest, again: &str, app: &App) -> Result<()> {
+        let row = &*used.row(app)?;
+        let (account, client, store) = (&used.account, &app.client, &app.store);
+        let seat = Seat { account, row, client, store };
+        let model = args.model.as_deref();
+        self.steps.extend(proof::prompts(&seat, model, !args.no_tool_smoke, again));
+        Ok(())
+    }
+
     fn without_the_rest(mut self, why: &str) -> Proved {
         let known = self.steps.len();
         let rest = [DISCOVERY, REFRESH, SMOKE, TOOL_SMOKE].into_iter().skip(known);

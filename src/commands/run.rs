@@ -94,7 +94,7 @@ pub fn run(args: &Run) -> Result<()> {
         let row = found.row(&app)?;
         let seat =
             Seat { account: &found.account, row: &row, client: &app.client, store: &app.store };
-        let answer = seat.ask(&wish, &mut |text| {
+        let answer = match seat.ask(&wish, &mut |text| {
             let text = text::printable(text);
             if args.json || text.is_empty() {
                 return Ok(true);
@@ -102,13 +102,17 @@ pub fn run(args: &Run) -> Result<()> {
             has_text = true;
             ends_in_line = text.ends_with('\n');
             term::print_piece(&text)
-        })?;
-        Ok((answer, found.account.id.clone(), found.is_stored))
+        }) {
+            // What is shown is not asked for again with another token.
+            Err(error) if has_text => return Ok(Err(error)),
+            answer => answer?,
+        };
+        Ok(Ok((answer, found.account.id.clone(), found.is_stored)))
     });
     if !ends_in_line {
         term::print_piece("\n")?;
     }
-    let (answer, id, is_stored) = outcome?;
+    let (answer, id, is_stored) = outcome??;
     if args.json {
         let account = is_stored.then_some(id.account);
         let object = Object::new().with("provider", id.provider).with("account", json!(account));

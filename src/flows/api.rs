@@ -6,7 +6,9 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::session;
 use crate::net::client::Reply;
+use crate::protocol::chat::fault::{self, Cure, Fault};
 use crate::store::Store;
+use crate::text;
 
 /// A browser session is shown to the host it came from and to no other.
 pub fn check_host(account: &Account, url: &str) -> Result<()> {
@@ -23,6 +25,23 @@ pub fn keep_rotated(account: &Account, reply: &Reply, store: &Store) {
     if let Err(error) = session::keep_rotated(account, reply, store) {
         crate::log::warn(&format!("the session was renewed and not kept: {error}"));
     }
+}
+
+/// What the API said, without the secret that it was sent: some repeat the request in their answers.
+pub fn scrubbed(account: &Account, said: &str) -> String {
+    let secret = account.secret().expose();
+    let mut secrets = vec![secret];
+    if matches!(account.credential, Credential::Cookie(..)) {
+        let pairs = secret.split(';').filter_map(|pair| pair.split_once('='));
+        secrets.extend(pairs.map(|(_, value)| value.trim()));
+    }
+    text::scrub(said, &secrets)
+}
+
+/// Whether the answer says that nobody knows the key: Google says so with 400.
+pub fn is_unknown_key(reply: &Reply) -> bool {
+    let Fault::Told { code, words } = fault::of_body(reply.body.expose()) else { return false };
+    reply.status == 400 && fault::cure(Some(400), &code, &words) == Cure::SignIn
 }
 
 /// The API does not take the credential; `words` are its own, or empty.

@@ -126,6 +126,9 @@ fn judge(account: &Account, host: &str, reply: &Reply) -> Result<Proof> {
     match reply.status {
         401 => Err(api::turned_away(account, host, 401, "")),
         403 if has_no_successor => Err(api::turned_away(account, host, 403, "")),
+        400 if has_no_successor && api::is_unknown_key(reply) => {
+            Err(api::turned_away(account, host, 400, ""))
+        }
         status if is_session && is_out => Err(api::turned_away(account, host, status, "")),
         200..300 if reply.content_type != "text/html" => Ok(Proof::Accepted(host.to_owned())),
         status => {

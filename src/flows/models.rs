@@ -29,7 +29,8 @@ pub fn list(
     }
     let is_session = matches!(account.credential, Credential::Cookie(..) | Credential::Bearer(..));
     let is_out = session::is_signed_out(reply.status, &reply.content_type, &reply.body);
-    if matches!(reply.status, 401 | 403) || (is_session && is_out) {
+    let is_refused = matches!(reply.status, 401 | 403) || api::is_unknown_key(&reply);
+    if is_refused || (is_session && is_out) {
         return Err(api::turned_away(account, &host, reply.status, ""));
     }
     if !(200..300).contains(&reply.status) {

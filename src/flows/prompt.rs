@@ -16,7 +16,6 @@ use crate::protocol::chat::{self, Answer, Ask, Reader, Tool};
 use crate::protocol::session;
 use crate::provider::{Dialect, Provider};
 use crate::store::Store;
-use crate::text;
 
 /// What a command asks of a model.
 #[derive(Clone, Copy)]
@@ -83,10 +82,12 @@ impl Seat<'_> {
         if is_good && stream.head.content_type == "text/event-stream" {
             api::keep_rotated(account, &stream.head, self.store);
             while let Some(piece) = stream.next().map_err(|error| place.broken_off(error))? {
-                let text = reader.feed(&piece).map_err(|fault| place.explain(None, fault))?;
+                let fed = reader.feed(&piece);
+                let text = reader.news();
                 if !text.is_empty() && !on_text(text)? {
                     return Ok(Answer::default());
                 }
+                fed.map_err(|fault| place.explain(None, fault))?;
             }
         } else {
             let reply = stream.whole()?;
@@ -183,7 +184,7 @@ impl Place<'_> {
                     .or_try(format!("keyfob provider show {}", row.id));
             }
             Fault::Told { code, words } => {
-                (code, text::scrub(&words, &[account.secret().expose()]))
+                (api::scrubbed(account, &code), api::scrubbed(account, &words))
             }
         };
         let said = match (words.as_str(), code.as_str()) {
@@ -217,6 +218,11 @@ impl Place<'_> {
                 let what =
                     format!("{host} has no model {} for this account{number}{said}", self.model);
                 Error::Failed { what, next: Some(format!("keyfob models {}", row.id)) }
+            }
+            Cure::Place => {
+                let what =
+                    format!("{host} has nothing at the address of its prompts{number}{said}");
+                Error::Failed { what, next: Some(format!("keyfob provider show {}", row.id)) }
             }
             Cure::None => {
                 let what = format!("{host} refused the prompt{number}{said}");

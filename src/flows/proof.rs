@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::account::Account;
 use crate::error::{Error, Result};
+use crate::flows::api;
 use crate::flows::check::Proof;
 use crate::flows::prompt::{Seat, Wish};
 use crate::protocol::chat::{self, Answer, Tool};
@@ -92,7 +93,7 @@ pub fn prompts(seat: &Seat, model: Option<&str>, with_tool: bool, again: &str) -
     let smoke = match ask(seat, model, PROMPT, None) {
         Ok(answer) if answer.text.contains(MARK) => Step::ok(SMOKE, by_whom(&answer)),
         Ok(answer) => {
-            let said = text::harmless(&answer.text, 80);
+            let said = shown(&answer.text, seat.account);
             let error = Error::failed(format!("it answered, but not {MARK}: {said}"));
             Step::failed(SMOKE, error, &format!("keyfob run {} \"{PROMPT}\"", seat.row.id))
         }
@@ -118,7 +119,7 @@ fn tool_step(seat: &Seat, model: Option<&str>, again: &str) -> Step {
         }),
     };
     match ask(seat, model, TOOL_PROMPT, Some(&tool)) {
-        Ok(answer) => match judge_call(&answer) {
+        Ok(answer) => match judge_call(&answer, seat.account) {
             Ok(()) => Step::ok(TOOL_SMOKE, by_whom(&answer)),
             Err(why) => {
                 let next = format!("keyfob models {}", seat.row.id);
@@ -129,13 +130,18 @@ fn tool_step(seat: &Seat, model: Option<&str>, again: &str) -> Step {
     }
 }
 
-fn judge_call(answer: &Answer) -> std::result::Result<(), String> {
+/// The beginning of what a model wrote.
+fn shown(written: &str, account: &Account) -> String {
+    text::harmless(&api::scrubbed(account, written), 80)
+}
+
+fn judge_call(answer: &Answer, account: &Account) -> std::result::Result<(), String> {
     let Some(call) = answer.calls.first() else {
-        let said = text::harmless(&answer.text, 80);
+        let said = shown(&answer.text, account);
         return Err(format!("the model did not call the tool: {said}"));
     };
     if call.name != TOOL {
-        let name = text::harmless(&call.name, 40);
+        let name = shown(&call.name, account);
         return Err(format!("the model called {name}, which it was not offered"));
     }
     // A call without arguments may come without their braces.

@@ -23,6 +23,7 @@ mod pending;
 mod provider;
 mod race;
 mod rows;
+mod run;
 mod scripts;
 mod setup;
 mod source;

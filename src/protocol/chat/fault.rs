@@ -22,6 +22,8 @@ pub enum Cure {
     Model,
     /// Nothing that keyfob knows.
     None,
+    /// Look at the address: nothing is there.
+    Place,
     /// Get more of it: nothing is left, or nothing is paid.
     Quota,
     /// Sign in, or give another key.
@@ -148,7 +150,8 @@ pub fn cure(status: Option<u16>, code: &str, words: &str) -> Cure {
         None | Some(400 | 403 | 429) if says(&NOTHING_LEFT) => Cure::Quota,
         Some(408 | 429 | 500..) => Cure::Wait,
         None if says(&NOT_NOW) => Cure::Wait,
-        Some(404) => Cure::Model,
+        Some(404) if said.contains("model") || said.contains("deployment") => Cure::Model,
+        Some(404) => Cure::Place,
         _ if is_about_model => Cure::Model,
         _ => Cure::None,
     }
@@ -229,6 +232,7 @@ unauthorized: token expired | | unauthorized: token expired
 404 | not_found_error | model: claude-x | Model
 404 | model_not_found | The model `x` does not exist or you do not have access to it. | Model
 404 | DeploymentNotFound | The API deployment for this resource does not exist. | Model
+404 | - | Not Found | Place
 403 | model_not_found | Project `p` does not have access to model `x` | Model
 400 | invalid_request_error | Model Not Exist | Model
 400 | 400 | x is not a valid model ID | Model

@@ -119,16 +119,24 @@ pub struct Reader<'a> {
     dialect: Dialect,
     events: sse::Decoder,
     answer: Answer,
+    /// So much of the text was given.
+    given: usize,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(api: &'a Api, dialect: Dialect) -> Reader<'a> {
-        Reader { api, dialect, events: sse::Decoder::default(), answer: Answer::default() }
+        let (events, answer) = Default::default();
+        Reader { api, dialect, events, answer, given: 0 }
     }
 
-    /// The next bytes of a stream; gives the text that they bring.
-    pub fn feed(&mut self, bytes: &[u8]) -> std::result::Result<&str, Fault> {
-        let before = self.answer.text.len();
+    /// The text that has come since this was last asked.
+    pub fn news(&mut self) -> &str {
+        let from = std::mem::replace(&mut self.given, self.answer.text.len());
+        &self.answer.text[from..]
+    }
+
+    /// The next bytes of a stream. What came before a fault in them is among the news.
+    pub fn feed(&mut self, bytes: &[u8]) -> std::result::Result<(), Fault> {
         let events = self.events.feed(bytes).ok_or(Fault::Unreadable("an event too long"))?;
         for event in events {
             // A sign of life of some server in between.
@@ -144,7 +152,7 @@ impl<'a> Reader<'a> {
                 .map_err(|_| Fault::Unreadable("an event that is no JSON"))?;
             self.take(&data)?;
         }
-        Ok(&self.answer.text[before..])
+        Ok(())
     }
 
     fn take(&mut self, data: &Value) -> std::result::Result<(), Fault> {
@@ -257,7 +265,8 @@ mod tests {
         let mut reader = Reader::new(&api, dialect);
         let mut seen = String::new();
         for piece in stream.as_bytes().chunks(size) {
-            seen.push_str(reader.feed(piece)?);
+            reader.feed(piece)?;
+            seen.push_str(reader.news());
         }
         let answer = reader.finish()?;
         assert_eq!(seen, answer.text, "each text is told once");

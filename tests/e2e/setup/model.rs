@@ -9,6 +9,17 @@ fn names(count: usize) -> Vec<String> {
     (1..=count).map(|n| format!("model-{n:02}")).collect()
 }
 
+/// What the person or a login put there; the list of models is only remembered.
+fn settled(sandbox: &Sandbox) -> Vec<(String, Vec<u8>)> {
+    let cache = list(sandbox).display().to_string();
+    contents(sandbox).into_iter().filter(|(file, _)| *file != cache).collect()
+}
+
+/// Where it is remembered.
+fn list(sandbox: &Sandbox) -> std::path::PathBuf {
+    sandbox.home().join("cache/groq/default.json")
+}
+
 /// A home whose `groq` is this API, with a key stored already.
 fn home(api: &ModelApi) -> Sandbox {
     let sandbox = Sandbox::new();
@@ -96,24 +107,25 @@ fn only_thirty_are_shown_and_all_can_be_named() {
 fn an_empty_answer_or_the_same_model_changes_no_byte() {
     let api = ModelApi::start(&names(3));
     let sandbox = home(&api);
-    let before = contents(&sandbox);
+    let before = settled(&sandbox);
     for answer in ["", "2"] {
         let (mut wizard, _) = asked(&sandbox, "keeps model-02");
         wizard.process.write_stdin(format!("{answer}\n"));
         wizard.ends(0);
-        assert_eq!(contents(&sandbox), before, "{answer:?}");
+        assert_eq!(settled(&sandbox), before, "{answer:?}");
+        is_private(&sandbox);
     }
 }
 
 #[test]
 fn nothing_is_asked_where_there_is_no_choice() {
-    let list =
+    let some =
         |ids: &[&str]| json!({"data": ids.iter().map(|id| json!({"id": id})).collect::<Vec<_>>()});
     for (status, body) in [
-        (200, list(&["one"])),
-        (200, list(&[])),
+        (200, some(&["one"])),
+        (200, some(&[])),
         // A name that would play with the terminal is none.
-        (200, list(&["one", "two\u{1b}[2J"])),
+        (200, some(&["one", "two\u{1b}[2J"])),
         (404, json!({})),
         (401, json!({"error": "no"})),
         (500, json!({})),
@@ -121,13 +133,15 @@ fn nothing_is_asked_where_there_is_no_choice() {
     ] {
         let api = ModelApi::answering(status, &body);
         let sandbox = home(&api);
-        let before = contents(&sandbox);
+        let before = settled(&sandbox);
         let mut wizard = Wizard::start(setup(&sandbox, &["groq"]));
         wizard.answers("store one again? [y/N] ", "");
         let output = wizard.ends(0);
         output.check(!output.stdout.contains(MODEL), &format!("no question: {body}"));
         output.check(output.stdout.contains("groq: ready"), "it goes on");
-        assert_eq!(contents(&sandbox), before);
+        assert_eq!(settled(&sandbox), before);
+        let is_list = body["data"].is_array();
+        assert_eq!(list(&sandbox).exists(), is_list, "only a list is remembered: {body}");
         assert!(!api.asked().is_empty(), "it was asked");
     }
 }

@@ -15,8 +15,10 @@ use super::entra::Entra;
 use super::github::Github;
 use super::google_token::GoogleToken;
 use super::idp::{Dialect, Idp};
+use super::model_api::Api;
 use super::tls::Server;
 use crate::network::fake_proxy::Proxy;
+use crate::run::seats::door;
 
 /// Files that take a port and never read a request from it, and why.
 const NO_SERVERS: [(&str, &str); 8] = [
@@ -70,6 +72,10 @@ fn servers() -> Vec<(&'static str, Start)> {
         ("idp", || {
             let idp = Idp::start(Dialect::oidc());
             of(&idp.url("/"), idp)
+        }),
+        ("model api", || {
+            let api = Api::start(door("groq"), |_| true);
+            of(&api.origin(), api)
         }),
         ("mute", || at(Server::mute)),
         ("resetting", || at(Server::resetting)),
