@@ -42,6 +42,9 @@ impl FromStr for AccountRef {
     type Err = String;
 
     fn from_str(typed: &str) -> Result<AccountRef, String> {
+        if typed.contains("code=") && typed.contains("state=") {
+            return Err("a pasted address goes to --callback-url".to_owned());
+        }
         if typed.contains("://") {
             let url = endpoint::server(typed).map_err(|error| error.to_string())?;
             return Ok(AccountRef::of_server(url));
@@ -73,9 +76,10 @@ impl AccountRef {
     /// and after all of its URL by a hash. `url` is in its one form.
     pub fn of_server(url: String) -> AccountRef {
         let host = url.split("://").nth(1).unwrap_or_default();
-        let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(*c);
         let host = host.split(['/', ':', '?']).next().unwrap_or_default();
-        let host: String = host.chars().filter(plain).take(40).collect();
+        let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
+        let host: String = host.chars().map(plain).take(40).collect();
+        let host = host.trim_matches('-');
         let hash = Sha256::digest(url.as_bytes());
         let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         AccountRef { provider: format!("mcp-{host}-{hash}"), account: None, server: Some(url) }

@@ -189,6 +189,8 @@ fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
         return Ok(Vec::new());
     }
     let wanted = match &args.account {
+        // A server that nobody signed in to has no row yet.
+        Some(typed) if typed.server.is_some() => Some(typed.provider.as_str()),
         Some(typed) => Some(app.providers.get(&typed.provider)?.id.as_str()),
         None => None,
     };

@@ -6,6 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt;
+
 use crate::error::Result;
 use crate::store::{Store, file};
 use crate::time::Timestamp;
@@ -47,6 +50,13 @@ impl Open {
         if self.file.metadata().is_ok_and(|seen| seen.len() < LIMIT_BYTES) {
             return;
         }
+        // Another process may have put a new file in its place already.
+        if std::fs::metadata(&self.path).is_ok_and(|seen| seen.len() < LIMIT_BYTES) {
+            if let Ok(file) = open(&self.path) {
+                self.file = file;
+            }
+            return;
+        }
         let mut old = self.path.clone().into_os_string();
         old.push(".1");
         if std::fs::rename(&self.path, old).is_ok()
@@ -59,11 +69,15 @@ impl Open {
 
 fn open(path: &Path) -> std::io::Result<File> {
     match file::create_private(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-            OpenOptions::new().append(true).open(path)
-        }
-        made => made,
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
+        // Several processes write to it, each at its end.
+        Ok(_) | Err(_) => {}
     }
+    let mut options = OpenOptions::new();
+    options.append(true);
+    #[cfg(unix)]
+    options.custom_flags(libc::O_NOFOLLOW);
+    options.open(path)
 }
 
 impl Store {

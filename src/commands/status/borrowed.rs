@@ -20,6 +20,7 @@ pub fn find(args: &Status, app: &App) -> Result<(Vec<Row>, Vec<Listed>)> {
         return Ok((Vec::new(), Vec::new()));
     }
     let wanted = match &args.account {
+        Some(typed) if typed.server.is_some() => Some(typed.provider.as_str()),
         Some(typed) => Some(app.providers.get(&typed.provider)?.id.as_str()),
         None => None,
     };

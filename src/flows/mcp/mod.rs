@@ -152,7 +152,9 @@ impl<'a> Bridge<'a> {
         }
         let Err(fault) = outcome else { return };
         let method = message.method.as_deref().unwrap_or("an answer");
-        self.note(&format!("{method}: {} {}", fault.code, fault.message));
+        // The message may hold the server's own words, and the address of a sign-in.
+        let status = fault.status.map_or(String::new(), |status| format!(" status {status}"));
+        self.note(&format!("{method}: {} {}{status}", fault.code, fault.kind));
         match (&message.kind, &message.id) {
             (Kind::Request, Some(id)) if !self.is_cancelled(id) => self.refuse(id, &fault),
             _ => {}
