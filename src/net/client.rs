@@ -191,6 +191,8 @@ impl Client {
             .timeout_connect(Some(connect_timeout))
             .timeout_global(Some(Duration::from_secs(self.timeout_s)))
             .tls_config(tls.build())
+            // A proxy hears it too.
+            .user_agent(USER_AGENT)
             .build();
         if is_judged_here {
             let (connector, resolver) = (DefaultConnector::default(), guard::PublicOnly::default());
