@@ -7,13 +7,14 @@ use serde_json::Value;
 use super::help::all_help;
 use crate::support::sandbox::Sandbox;
 
-const PAGES: [(&str, &str); 11] = [
+const PAGES: [(&str, &str); 12] = [
     ("README.md", include_str!("../../../README.md")),
     ("docs/claude-code.md", include_str!("../../../docs/claude-code.md")),
     ("docs/codex.md", include_str!("../../../docs/codex.md")),
     ("docs/doctor.md", include_str!("../../../docs/doctor.md")),
     ("docs/git.md", include_str!("../../../docs/git.md")),
     ("docs/kubectl.md", include_str!("../../../docs/kubectl.md")),
+    ("docs/mcp.md", include_str!("../../../docs/mcp.md")),
     ("docs/proof.md", include_str!("../../../docs/proof.md")),
     ("docs/scripts.md", include_str!("../../../docs/scripts.md")),
     ("docs/security.md", include_str!("../../../docs/security.md")),

@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response, Server};
 
-use super::Watch;
+use super::{CLIENT_SECRET, Watch};
 use crate::support::agent::{Agents, Verdict};
 use crate::support::browser;
 use crate::support::command::{Cmd, Output};
+use crate::support::idp::{Fault, Times};
 
 const HEADER: &str = "marker-of-the-header-0123456789";
 const SESSION: &str = "marker-of-the-session-0123456789";
@@ -159,16 +160,22 @@ fn learn(watch: &Watch) {
     }
 }
 
+/// With a client that has a secret.
 fn signed_in(watch: &Watch, url: &str) {
+    let client = json!({"client_id": "demo-client", "client_secret": CLIENT_SECRET,
+        "token_endpoint_auth_method": "client_secret_basic"});
+    watch.desk.idp.fault("register", Fault::json(201, &client), Times::Once);
     let begun = watch.cmd(&format!("login {url} --print-auth-url"));
     let address = begun.ok().line().to_owned();
     watch.learn_pending(&address);
     let callback = watch.approve(&address).location;
     watch.run(watch.desk.cmd("login --callback-url -").stdin(callback)).ok();
     learn(watch);
-    let kept =
-        watch.secrets.borrow().iter().filter(|(what, _)| *what == "secret of a server").count();
-    assert!(kept >= 6, "a token, one to renew it with, and a client's secret");
+    let has_token = watch.secrets.borrow().iter().any(|(_, secret)| secret.starts_with("at_"));
+    assert!(has_token, "no token was learned");
+    let files = watch.files_in("servers");
+    let known = files.iter().map(|file| watch.desk.sandbox.read(file)).collect::<String>();
+    assert!(known.contains(CLIENT_SECRET), "{known}");
 }
 
 #[test]
