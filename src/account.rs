@@ -311,6 +311,42 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_named_by_its_url() {
+        let read = |text: &str| text.parse::<AccountRef>().unwrap();
+        let server = read("HTTPS://MCP.Example.com:443/mcp/");
+        assert_eq!(server, AccountRef::of_server("https://mcp.example.com/mcp".to_owned()));
+        assert_eq!(server.server.as_deref(), Some("https://mcp.example.com/mcp"));
+        assert_eq!(server.account, None);
+        assert_eq!(server.to_string(), "https://mcp.example.com/mcp");
+        assert_eq!(server.login_command(), "keyfob login https://mcp.example.com/mcp");
+        // All that may be typed for one server is one provider, on every machine.
+        assert_eq!(server.provider, "mcp-mcp.example.com-7a930d27");
+        for other in [
+            "https://mcp.example.com",
+            "https://mcp.example.com/MCP",
+            "https://mcp.example.com/mcp2",
+            "https://mcp.example.com/mcp?team=a",
+            "https://mcp.example.com:8443/mcp",
+        ] {
+            assert_ne!(read(other).provider, server.provider, "{other}");
+        }
+        let long = format!("https://{}.example/mcp", "x".repeat(60));
+        for url in [&long, "http://[::1]:8080/mcp", "http://127.0.0.1:9", "https://x_y.example/"] {
+            let name = read(url).provider;
+            assert!(is_provider_name(&name), "{name}");
+            assert_eq!(read(&name), AccountRef::new(&name, None), "its id can be typed, too");
+        }
+        for bad in ["http://mcp.example.com/mcp", "ftp://x.example/", "https://", "x://y"] {
+            assert!(bad.parse::<AccountRef>().is_err(), "{bad}");
+        }
+        // In a file, and back.
+        let kept = serde_json::to_value(&server).unwrap();
+        assert_eq!(serde_json::from_value::<AccountRef>(kept).unwrap(), server);
+        let old = serde_json::json!({"provider": "claude", "account": null});
+        assert_eq!(serde_json::from_value::<AccountRef>(old).unwrap(), read("claude"));
+    }
+
+    #[test]
     fn different_people_are_told_apart() {
         let person = |email: Option<&str>, subject: Option<&str>| Identity {
             email: email.map(str::to_owned),

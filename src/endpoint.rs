@@ -261,4 +261,27 @@ mod tests {
         assert!(!shown("https://a\x1b[31m\n").contains(char::is_control));
         assert!(shown(&format!("https://{}", "x".repeat(1_000_000))).chars().count() < 300);
     }
+
+    #[test]
+    fn a_server_has_one_form() {
+        for (typed, form) in [
+            ("https://mcp.example.com/mcp", "https://mcp.example.com/mcp"),
+            ("  HTTPS://MCP.Example.com:443/Mcp/  ", "https://mcp.example.com/Mcp"),
+            ("https://mcp.example.com", "https://mcp.example.com"),
+            ("https://mcp.example.com//", "https://mcp.example.com"),
+            ("https://mcp.example.com/mcp#part", "https://mcp.example.com/mcp"),
+            ("https://mcp.example.com?team=A", "https://mcp.example.com?team=A"),
+            ("https://mcp.example.com/mcp?team=A", "https://mcp.example.com/mcp?team=A"),
+            ("https://mcp.example.com:8443/mcp", "https://mcp.example.com:8443/mcp"),
+            ("http://LOCALHOST:80/mcp", "http://localhost/mcp"),
+            ("http://[::1]:8080/mcp/", "http://[::1]:8080/mcp"),
+        ] {
+            let found = server(typed).unwrap();
+            assert_eq!(found, form, "{typed}");
+            assert_eq!(server(&found).unwrap(), form, "the form of a form is itself");
+        }
+        for typed in ["", "mcp.example.com", "http://mcp.example.com/mcp", "ftp://x.example/mcp"] {
+            assert!(server(typed).is_err(), "{typed:?}");
+        }
+    }
 }

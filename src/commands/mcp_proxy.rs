@@ -32,11 +32,12 @@ const STACK_BYTES: usize = 512 * 1024;
     help_triggers("-h", "--help"),
     example = "claude mcp add my-server -- keyfob mcp-proxy https://mcp.example.com/mcp",
     example = "keyfob login https://mcp.example.com/mcp --no-browser",
-    note = "All proxies of one server share one sign-in. Where no browser can be opened the\n\
-            client gets an error with the address and the command; the next message works\n\
-            once the sign-in is done, by `keyfob login URL` or `keyfob login --callback-url -`.\n\
-            Other variables: KEYFOB_PROXY_PORT, MCP_CLIENT_NAME, MCP_PROXY_DEBUG=true (a log\n\
-            in logs/mcp-proxy.log of keyfob's home)."
+    note = "All proxies of one server share one sign-in. Where no browser can be opened\n\
+            the client gets an error with the address and the command; the next message\n\
+            works once the sign-in is done, by `keyfob login URL` or by\n\
+            `keyfob login --callback-url -`.\n\
+            Other variables: KEYFOB_PROXY_PORT, MCP_CLIENT_NAME, NO_BROWSER, and\n\
+            MCP_PROXY_DEBUG=true (a log in logs/mcp-proxy.log of keyfob's home)."
 )]
 pub struct McpProxy {
     /// the server's address

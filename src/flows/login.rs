@@ -201,7 +201,10 @@ fn judge(
             return Err("this lacks the state of the sign-in; copy the whole address".to_owned());
         }
     }
-    finish::check_issuer(&pending.provider, callback.iss.as_deref())?;
+    // A client waits for the outcome of a server's sign-in, and cannot be told to try again.
+    if pending.provider.server.is_none() {
+        finish::check_issuer(&pending.provider, callback.iss.as_deref())?;
+    }
     Ok(callback)
 }
 

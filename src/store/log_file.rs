@@ -88,3 +88,77 @@ impl Store {
         Log::at(&folder.join(format!("{name}.log")))
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn store() -> Store {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).unwrap();
+        let name = format!("keyfob-log-{:016x}", u64::from_ne_bytes(random));
+        let home = std::env::temp_dir().join(name);
+        file::make_folder(&home).unwrap();
+        Store { home }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_line_has_its_time_and_process() {
+        let store = store();
+        let log = store.log("mcp-proxy").unwrap();
+        log.line(Timestamp(0), "tools/list: 200");
+        log.line(Timestamp(0), "done");
+        let path = store.home.join("logs/mcp-proxy.log");
+        let head = format!("{} {}", Timestamp(0), std::process::id());
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            format!("{head} tools/list: 200\n{head} done\n")
+        );
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        // Another run goes on where this one ended.
+        store.log("mcp-proxy").unwrap().line(Timestamp(0), "again");
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+        store.discard();
+    }
+
+    #[test]
+    fn a_long_log_is_renamed_once() {
+        let store = store();
+        let log = store.log("mcp-proxy").unwrap();
+        let line = "x".repeat(1000);
+        let lines_to_limit = usize::try_from(LIMIT_BYTES).unwrap() / 1000 + 1;
+        let (path, old) =
+            (store.home.join("logs/mcp-proxy.log"), store.home.join("logs/mcp-proxy.log.1"));
+        for _ in 0..lines_to_limit {
+            log.line(Timestamp(0), &line);
+        }
+        assert!(fs::metadata(&old).unwrap().len() >= LIMIT_BYTES);
+        log.line(Timestamp(0), "after");
+        assert!(fs::metadata(&path).unwrap().len() < LIMIT_BYTES / 10);
+        assert!(fs::read_to_string(&path).unwrap().ends_with(" after\n"));
+        for _ in 0..lines_to_limit {
+            log.line(Timestamp(0), &line);
+        }
+        // Two files at most, whatever is written.
+        assert_eq!(fs::read_dir(store.home.join("logs")).unwrap().count(), 2);
+        assert_eq!((mode(&path), mode(&old)), (0o600, 0o600));
+        store.discard();
+    }
+
+    #[test]
+    fn a_log_nobody_asked_for_writes_nothing() {
+        let store = store();
+        Log::none().line(Timestamp(0), "unseen");
+        assert_eq!(fs::read_dir(&store.home).unwrap().count(), 0);
+        let error = Log::at(&store.home.join("no/such/folder.log")).map(|_| ()).unwrap_err();
+        assert_eq!(error.exit_code(), 5, "{error}");
+        store.discard();
+    }
+}

@@ -139,3 +139,106 @@ impl Registration {
         }
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const ID: &str = "mcp-mcp.example.com-01234567";
+
+    fn store() -> Store {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).unwrap();
+        let name = format!("keyfob-server-{:016x}", u64::from_ne_bytes(random));
+        let home = std::env::temp_dir().join(name);
+        file::make_folder(&home).unwrap();
+        Store { home }
+    }
+
+    fn registration(secret: Option<&str>) -> Registration {
+        Registration {
+            issuer: "https://id.example.com".to_owned(),
+            redirect_uri: "http://127.0.0.1:20001/callback".to_owned(),
+            client_id: "client-1".to_owned(),
+            client_secret: secret.map(Secret::new),
+            client_auth: ClientAuth::Basic,
+            expires_at: Some(1_900_000_000),
+        }
+    }
+
+    fn server() -> Server {
+        let mut row = Provider::named(ID).unwrap();
+        row.server = Some("https://mcp.example.com/mcp".to_owned());
+        row.scopes = vec!["read".to_owned()];
+        row.token_params.insert("resource".to_owned(), "https://mcp.example.com/mcp".to_owned());
+        row.pkce_unlisted = true;
+        Server { row, registrations: vec![registration(Some("hunter2")), registration(None)] }
+    }
+
+    #[test]
+    fn what_is_known_of_a_server_comes_back() {
+        let store = store();
+        assert!(store.read_server(ID).unwrap().is_none());
+        store.write_server(&server()).unwrap();
+        let found = store.read_server(ID).unwrap().unwrap();
+        let row = |server: &Server| serde_json::to_value(&server.row).unwrap();
+        assert_eq!(row(&found), row(&server()));
+        assert_eq!(found.registrations.len(), 2);
+        for (one, wanted) in found.registrations.iter().zip(server().registrations) {
+            assert_eq!(one.client_secret, wanted.client_secret);
+            assert_eq!(format!("{one:?}"), format!("{wanted:?}"));
+        }
+        let shown = format!("{found:?}");
+        assert!(!shown.contains("hunter2") && shown.contains("[redacted]"), "{shown}");
+        store.discard();
+    }
+
+    #[test]
+    fn the_file_is_private_and_of_one_server() {
+        let store = store();
+        store.write_server(&server()).unwrap();
+        let path = store.home.join("servers").join(format!("{ID}.json"));
+        let mode =
+            |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        let rows = store.server_rows();
+        assert_eq!(rows.keys().collect::<Vec<_>>(), [ID]);
+        assert_eq!(rows[ID]["server"], "https://mcp.example.com/mcp");
+        assert!(!Value::from(rows).to_string().contains("hunter2"), "a row holds no secret");
+        assert!(store.remove_server(ID).unwrap() && !store.remove_server(ID).unwrap());
+        assert!(store.server_rows().is_empty());
+        store.discard();
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_and_hides_no_other() {
+        let store = store();
+        store.write_server(&server()).unwrap();
+        let path = store.server_path("mcp-other-89abcdef");
+        file::write(&path, br#"{"version":1,"row":"#).unwrap();
+        let error = store.read_server("mcp-other-89abcdef").unwrap_err();
+        assert_eq!(error.exit_code(), 5, "{error}");
+        assert!(error.to_string().contains("mcp-other-89abcdef.json"), "{error}");
+        assert_eq!(error.next(), Some(format!("rm {}", path.display()).as_str()));
+        assert_eq!(store.server_rows().len(), 1);
+        store.discard();
+    }
+
+    #[test]
+    fn one_asks_at_a_time() {
+        let store = store();
+        store.write_server(&server()).unwrap();
+        let held = store.try_sign_in_lock(ID).unwrap();
+        assert!(held.is_some());
+        assert!(store.try_sign_in_lock(ID).unwrap().is_none());
+        // Whoever asks does not keep others from what is known of the server.
+        assert!(store.lock_server(ID, std::time::Duration::ZERO).is_ok());
+        drop(held);
+        assert!(store.try_sign_in_lock(ID).unwrap().is_some());
+        store.discard();
+    }
+}

@@ -3,6 +3,7 @@
 
 mod echo;
 mod kinds;
+mod server;
 mod slips;
 mod tour;
 mod way_in;
@@ -167,7 +168,10 @@ impl Watch {
         let is_private = |path: &Path| {
             let name = path.strip_prefix(sandbox.home()).unwrap_or(Path::new("elsewhere"));
             let is_data = path.extension().is_some_and(|extension| extension == "json");
-            is_data && ["accounts", "pending", "config.json"].iter().any(|p| name.starts_with(p))
+            is_data
+                && ["accounts", "config.json", "pending", "servers"]
+                    .iter()
+                    .any(|p| name.starts_with(p))
         };
         for root in [sandbox.user_home(), sandbox.work()] {
             for file in sandbox.files(&root).iter().filter(|path| !is_private(path)) {

@@ -184,3 +184,60 @@ impl<'a> Bridge<'a> {
 
 /// A person may have to sign in first.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    fn message(line: &str) -> Message {
+        match jsonrpc::parse(line) {
+            jsonrpc::Parsed::Message(message) => *message,
+            _ => Message::nobody(),
+        }
+    }
+
+    #[test]
+    fn only_the_handshake_holds_others_back() {
+        let holds = |line: &str| Bridge::gate_of(&message(line)).is_some();
+        assert!(holds(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#));
+        assert!(holds(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#));
+        assert!(!holds(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#));
+        assert!(!holds(r#"{"jsonrpc":"2.0","id":3,"result":{}}"#));
+    }
+
+    #[test]
+    fn all_who_wait_at_a_gate_pass_when_it_opens() {
+        let gate = Gate::default();
+        let (sender, passed) = mpsc::channel();
+        for _ in 0..5 {
+            let (gate, sender) = (gate.clone(), sender.clone());
+            thread::spawn(move || {
+                gate.pass(LONG);
+                sender.send(()).unwrap();
+            });
+        }
+        assert!(passed.recv_timeout(SHORT).is_err(), "it is closed");
+        gate.open();
+        for _ in 0..5 {
+            passed.recv_timeout(LONG).unwrap();
+        }
+        // Whoever comes later finds it open, however often it is opened.
+        gate.open();
+        let begun = Instant::now();
+        gate.pass(LONG);
+        assert!(begun.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    fn a_gate_that_stays_closed_holds_nobody_for_ever() {
+        let begun = Instant::now();
+        Gate::default().pass(SHORT);
+        assert!(begun.elapsed() >= SHORT && begun.elapsed() < LONG);
+    }
+}

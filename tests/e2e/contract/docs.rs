@@ -7,13 +7,14 @@ use serde_json::Value;
 use super::help::all_help;
 use crate::support::sandbox::Sandbox;
 
-const PAGES: [(&str, &str); 11] = [
+const PAGES: [(&str, &str); 12] = [
     ("README.md", include_str!("../../../README.md")),
     ("docs/claude-code.md", include_str!("../../../docs/claude-code.md")),
     ("docs/codex.md", include_str!("../../../docs/codex.md")),
     ("docs/doctor.md", include_str!("../../../docs/doctor.md")),
     ("docs/git.md", include_str!("../../../docs/git.md")),
     ("docs/kubectl.md", include_str!("../../../docs/kubectl.md")),
+    ("docs/mcp.md", include_str!("../../../docs/mcp.md")),
     ("docs/proof.md", include_str!("../../../docs/proof.md")),
     ("docs/scripts.md", include_str!("../../../docs/scripts.md")),
     ("docs/security.md", include_str!("../../../docs/security.md")),
@@ -101,6 +102,34 @@ fn the_rows_in_the_docs_are_read_as_they_stand() {
         }
     }
     assert!(seen > 4, "only {seen} rows were found");
+}
+
+/// What is copied into a client's settings starts the proxy: a flag that is none would end it with 2.
+#[test]
+fn the_clients_settings_in_the_docs_start_the_proxy() {
+    let page = include_str!("../../../docs/mcp.md");
+    let blocks = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let settings: Vec<Value> =
+        blocks.map(|block| serde_json::from_str(block).expect(block)).collect();
+    let toml = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let toml = toml.and_then(|block| block.lines().find_map(|line| line.strip_prefix("args = ")));
+    let mut all: Vec<Value> =
+        toml.and_then(|list| serde_json::from_str(list).ok()).into_iter().collect();
+    for block in &settings {
+        let servers = block.get("mcpServers").or(block.get("servers")).expect("servers");
+        let server = &servers["my-server"];
+        assert_eq!(server["command"], "keyfob", "{block}");
+        all.push(server["args"].clone());
+    }
+    assert_eq!(all.len(), 4, "{all:?}");
+    let sandbox = Sandbox::new();
+    for args in all {
+        let args: Vec<_> =
+            args.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        assert_eq!(args[0], "mcp-proxy", "{args:?}");
+        // No message, so nobody is connected to.
+        sandbox.cmd(&args).stdin("").run().ok().stdout_is("");
+    }
 }
 
 /// The keys, at any depth, that are not in what is shown as they were written.

@@ -5,7 +5,7 @@ use crate::support::command::Output;
 use crate::support::sandbox::Sandbox;
 
 /// Every command of CLI.md that is built, and the flags it has to have.
-const COMMANDS: [(&str, &str); 19] = [
+const COMMANDS: [(&str, &str); 20] = [
     ("doctor", "--offline --json --timeout"),
     ("exec", "--json --timeout"),
     (
@@ -13,9 +13,15 @@ const COMMANDS: [(&str, &str); 19] = [
         "--no-browser --print-auth-url --callback-url --auth-code --login-id --qr --copy --wait \
          --callback-port --callback-host --login-hint --prompt --expect --replace --scope \
          --access-tier --client-id --client-secret-stdin --client-json --no-verify \
-         --accept-terms --no-input --json --timeout",
+         --client-name --fresh --resource --no-resource --accept-terms --no-input --json \
+         --timeout",
     ),
     ("logout", "--all --keep-token --json --timeout"),
+    (
+        "mcp-proxy",
+        "--header --client-id --client-secret-env --client-name --scope --resource --no-resource \
+         --transport --callback-port --auth-timeout --ephemeral --log-file --timeout",
+    ),
     ("pending", "list cancel"),
     ("pending cancel", "--all"),
     ("pending list", "--json"),

@@ -301,6 +301,10 @@ impl Tour {
             self.quiet(&words, "");
         }
         self.source();
+        let nowhere = "http://127.0.0.1:9/mcp";
+        let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+        self.quiet(&["mcp-proxy", nowhere, "--header", "X-Key: ${MISTRAL_API_KEY}"], ping).ok();
+        self.quiet(&["login", nowhere, "--json"], "").code(3);
         self.prints(&["token", "mistral"], "");
         self.prints(&["env", "mistral"], "");
     }
