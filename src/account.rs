@@ -67,6 +67,9 @@ impl FromStr for AccountRef {
     }
 }
 
+/// The ids of MCP servers begin so.
+pub const SERVER_PREFIX: &str = "mcp-";
+
 impl AccountRef {
     pub fn new(provider: &str, account: Option<String>) -> AccountRef {
         AccountRef { provider: provider.to_owned(), account, server: None }
@@ -82,7 +85,8 @@ impl AccountRef {
         let host = host.trim_matches('-');
         let hash = Sha256::digest(url.as_bytes());
         let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        AccountRef { provider: format!("mcp-{host}-{hash}"), account: None, server: Some(url) }
+        let provider = format!("{SERVER_PREFIX}{host}-{hash}");
+        AccountRef { provider, account: None, server: Some(url) }
     }
 
     /// The command that signs in to it, ready to paste.

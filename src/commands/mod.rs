@@ -44,7 +44,7 @@ use crate::error::{Error, Result};
 use crate::flows::fresh::Tools;
 use crate::net::client::Client;
 use crate::net::guard;
-use crate::provider::{Providers, merge};
+use crate::provider::Providers;
 use crate::store::Store;
 use crate::term;
 
@@ -128,15 +128,7 @@ impl App {
         let rows_of = store.again();
         App {
             client: Client::new(timeout_s),
-            providers: Providers::new(
-                move || {
-                    // What people write goes before what was found out.
-                    let mut rows = serde_json::Value::Object(rows_of.server_rows());
-                    merge(&mut rows, rows_of.config()?.providers().into());
-                    Ok(rows.as_object().cloned().unwrap_or_default())
-                },
-                term::warn,
-            ),
+            providers: Providers::new(move || Ok(rows_of.rows(&rows_of.config()?)), term::warn),
             store,
             timeout_s,
         }

@@ -3,7 +3,7 @@ mod borrowed;
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
 
-use crate::account::{Account, AccountId, AccountRef, Identity};
+use crate::account::{Account, AccountId, AccountRef, Identity, SERVER_PREFIX};
 use crate::commands::source::Listed;
 use crate::commands::{App, Object};
 use crate::credential::Credential;
@@ -173,6 +173,11 @@ fn row_of(id: &AccountId, should_check: bool, app: &App) -> Result<Row> {
     match found {
         Ok((account, is_dead)) => row.fill(&account, is_dead),
         Err(why) => row.note = Some(why),
+    }
+    if row.note.is_none() && id.provider.starts_with(SERVER_PREFIX) {
+        // People know the address, not the id.
+        let known = app.providers.find(&id.provider).ok().flatten();
+        row.note = known.and_then(|known| known.server.clone());
     }
     Ok(row)
 }

@@ -160,7 +160,7 @@ fn read<'a>(
     let (mut facts, mut findings) = empty(store, client, limit, now);
     facts.providers = match store.config() {
         Ok(config) => {
-            let rows = config.providers();
+            let rows = store.rows(&config);
             Some(Providers::new(move || Ok(rows.clone()), |_| ()))
         }
         Err(error) => {
