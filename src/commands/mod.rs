@@ -41,9 +41,9 @@ use serde_json::json;
 use crate::account::{AccountId, AccountRef};
 use crate::error::{Error, Result};
 use crate::flows::fresh::Tools;
+use crate::flows::rows;
 use crate::net::client::Client;
-use crate::net::guard;
-use crate::provider::{Providers, merge};
+use crate::provider::Providers;
 use crate::store::Store;
 use crate::term;
 
@@ -124,28 +124,15 @@ impl App {
 
     fn with(store: Store, timeout_s: Option<u64>) -> App {
         let timeout_s = timeout_s.unwrap_or(TIMEOUT_S).clamp(1, 3_600);
-        let rows_of = store.again();
-        App {
-            client: Client::new(timeout_s),
-            providers: Providers::new(
-                move || {
-                    // What people write goes before what was found out.
-                    let mut rows = serde_json::Value::Object(rows_of.server_rows());
-                    merge(&mut rows, rows_of.config()?.providers().into());
-                    Ok(rows.as_object().cloned().unwrap_or_default())
-                },
-                term::warn,
-            ),
-            store,
-            timeout_s,
-        }
+        let providers = rows::of(store.again());
+        App { client: Client::new(timeout_s), providers, store, timeout_s }
     }
 
     /// For an MCP server: one out in the world cannot send us to an address of a private network.
     pub fn for_server(store: Store, timeout_s: Option<u64>, url: &str) -> App {
         let mut app = App::with(store, timeout_s);
-        if guard::is_public_url(url) {
-            app.client = Client::new_guarded(app.timeout_s);
+        if let Some(guarded) = app.client.guarded_for(Some(url)) {
+            app.client = guarded;
         }
         app
     }
@@ -176,24 +163,8 @@ impl App {
         match accounts.as_slice() {
             [] => Ok(None),
             [only] => Ok(Some(only.clone())),
-            several => self.default_of(several).map(Some),
+            several => self.store.default_of(several).map(Some),
         }
-    }
-
-    /// The account chosen with `use`, else the one that signed in first.
-    pub fn default_of(&self, accounts: &[AccountId]) -> Result<AccountId> {
-        let provider = &accounts[0].provider;
-        let config = self.store.config()?;
-        let chosen = config.get("defaults", provider);
-        if let Some(chosen) = accounts.iter().find(|id| Some(id.account.as_str()) == chosen) {
-            return Ok(chosen.clone());
-        }
-        let age = |id: &&AccountId| match self.store.read_account(id) {
-            // Two keys may be stored within one second; the unnamed one counts as the first.
-            Ok(Some(found)) => (found.created_at.0, id.account != "default", id.account.clone()),
-            Ok(None) | Err(_) => (i64::MAX, true, id.account.clone()),
-        };
-        Ok(accounts.iter().min_by_key(age).unwrap_or(&accounts[0]).clone())
     }
 
     /// Like `account`; nobody signed in is an error that says how to.

@@ -1,5 +1,7 @@
 //! Finishing a login, in the process that began it or in any other: claim, exchange, keep.
 
+use std::time::Duration;
+
 use crate::account::{Account, AccountId, AccountRef};
 use crate::endpoint;
 use crate::error::{Error, Result};
@@ -17,6 +19,9 @@ use crate::secret::Secret;
 use crate::store::{Claimed, Reservation, Store};
 use crate::text;
 use crate::time::Timestamp;
+
+/// A token endpoint that is busy is asked once more after this.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the finishing command adds to, or insists on beyond, what the beginning one was told.
 #[derive(Default)]
@@ -198,7 +203,14 @@ pub fn exchange(
     let row = &login.provider;
     let asking = token::exchange(row, &login.client(), asked)?;
     let space = reserve(login, store)?;
-    let reply = client.send(asking)?;
+    let guarded = client.guarded_for(row.server.as_deref());
+    let client = guarded.as_ref().unwrap_or(client);
+    let mut reply = client.send(asking)?;
+    if reply.status == 503 && row.server.is_some() {
+        // Behind a proxy nobody could be asked to paste the address again.
+        std::thread::sleep(PAUSE);
+        reply = client.send(token::exchange(row, &login.client(), asked)?)?;
+    }
     let now = Timestamp::now();
     let basic = request::basic(&login.client());
     let mut sent = vec![asked.code, asked.verifier, asked.state, &basic];
@@ -254,12 +266,21 @@ pub fn account_of_login(
 /// where the issuer promised it.
 pub fn check_issuer(row: &Provider, iss: Option<&str>) -> std::result::Result<(), String> {
     match (&row.issuer, iss) {
-        (Some(issuer), Some(iss)) if iss.trim_end_matches('/') != issuer.trim_end_matches('/') => {
+        (Some(issuer), Some(iss)) if !is_same_issuer(row, issuer, iss) => {
             Err(format!("this comes from another issuer, {}", text::harmless(iss, 120)))
         }
         (Some(_), None) if row.iss_in_callback => {
             Err("this does not say which issuer it comes from".to_owned())
         }
         _ => Ok(()),
+    }
+}
+
+/// An MCP server's issuer is compared byte for byte, as RFC 9207 has it; elsewhere the slash at the end
+/// may be missing, as in rows that people write.
+fn is_same_issuer(row: &Provider, issuer: &str, iss: &str) -> bool {
+    match row.server {
+        Some(_) => iss == issuer,
+        None => iss.trim_end_matches('/') == issuer.trim_end_matches('/'),
     }
 }

@@ -91,6 +91,18 @@ impl Client {
         Client { is_guarded: true, ..Client::new(timeout_s) }
     }
 
+    /// The client for what the MCP server `server` named; None: this one. A public server cannot send
+    /// us into a private network. Looks its name up.
+    pub fn guarded_for(&self, server: Option<&str>) -> Option<Client> {
+        let is_public = !self.is_guarded && server.is_some_and(guard::is_public_url);
+        is_public.then(|| Client::new_guarded(self.timeout_s))
+    }
+
+    /// Another one like it.
+    pub fn again(&self) -> Client {
+        Client { is_guarded: self.is_guarded, ..Client::new(self.timeout_s) }
+    }
+
     /// In seconds, for those who wait for something else than a server.
     pub fn timeout_s(&self) -> u64 {
         self.timeout_s

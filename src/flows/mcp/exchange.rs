@@ -267,9 +267,9 @@ impl Bridge<'_> {
         let wants_scope = challenge
             .as_ref()
             .is_some_and(|challenge| challenge.error.as_deref() == Some("insufficient_scope"));
-        if let Some(challenge) = challenge.filter(|_| wants_scope && !tries.has_stepped_up) {
-            tries.has_stepped_up = true;
-            return self.step_up(challenge);
+        if let Some(challenge) = challenge.filter(|_| wants_scope) {
+            let is_again = std::mem::replace(&mut tries.has_stepped_up, true);
+            return self.step_up(challenge, is_again);
         }
         let status = stream.head.status;
         let body = stream.whole().map(|reply| text::harmless(reply.body.expose(), 200));
