@@ -40,7 +40,7 @@ pub fn run(args: &Login, url: &str) -> Result<()> {
         resource: args.resource.as_deref(),
         no_resource: args.no_resource,
         resource_before: before.and_then(|server| server.resource),
-        pkce_unlisted: known.is_some_and(|row| row.pkce_unlisted),
+        pkce_unlisted: args.pkce_unlisted || known.is_some_and(|row| row.pkce_unlisted),
         ..Wanted::default()
     };
     let found = find_out::find_out(&wanted, None, &app.client)?;

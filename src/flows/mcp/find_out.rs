@@ -134,7 +134,7 @@ fn authorization_server(found: &Resource, wanted: &Wanted, client: &Client) -> R
         Some(metadata) if wanted.pkce_unlisted => Ok(metadata),
         Some(metadata) => {
             let what = format!("{} does not say whether it supports PKCE", metadata.issuer);
-            let next = format!("keyfob config set providers.{}.pkce_unlisted true", wanted.id);
+            let next = format!("keyfob login {} --pkce-unlisted", wanted.url);
             Err(Error::failed(what).or_try(next))
         }
         None => {
