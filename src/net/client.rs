@@ -91,8 +91,7 @@ impl Client {
         Client { is_guarded: true, ..Client::new(timeout_s) }
     }
 
-    /// The client for what the MCP server `server` named; None: this one. A public server cannot send
-    /// us into a private network. Looks its name up.
+    /// The client for what an MCP server named, a public one's guarded; None: this one.
     pub fn guarded_for(&self, server: Option<&str>) -> Option<Client> {
         let is_public = !self.is_guarded && server.is_some_and(guard::is_public_url);
         is_public.then(|| Client::new_guarded(self.timeout_s))
@@ -191,11 +190,11 @@ impl Client {
         if is_https {
             tls = tls.root_certs(ca::roots(|name| env::var_os(name))?);
         }
-        // ureq sets no timeout of its own, reads the proxy variables unless told otherwise,
-        // and makes an error of an error status.
+        // ureq sets no timeout, reads the proxy variables and makes an error of an error status.
         let is_judged_here = self.is_guarded && proxy.is_none();
         let config = Agent::config_builder()
             .accept("application/json")
+            .user_agent(USER_AGENT)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)

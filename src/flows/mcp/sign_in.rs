@@ -209,6 +209,7 @@ impl Bridge<'_> {
             tick: &|_| (),
             tell: &|what| {
                 self.note(what);
+                term::say(what);
                 objection.replace(Some(what.to_owned()));
             },
         };

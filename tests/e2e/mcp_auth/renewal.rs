@@ -92,6 +92,7 @@ fn a_token_that_still_lives_is_used_when_its_renewal_fails() {
     desk.sign_in(&[]);
     let mut account = desk.account();
     account["expires_at"] = json!(crate::support::sandbox::in_seconds(20));
+    account["refreshed_at"] = json!(crate::support::sandbox::in_seconds(-3_580));
     desk.sandbox.write_account(&desk.id(), "default", &account);
     desk.idp.fault("token_refresh", Fault::Status(503), Times::Always);
     let log = desk.sandbox.work().join("log").display().to_string();

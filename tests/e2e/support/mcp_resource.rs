@@ -104,6 +104,11 @@ impl McpResource {
         self.shared.world().documents.insert(path.to_string(), document);
     }
 
+    /// GET of a path is sent on.
+    pub fn redirect(&self, path: &str, to: &str) {
+        self.shared.world().documents.insert(path.to_string(), (302, to.to_string()));
+    }
+
     /// Nothing is published any more.
     pub fn publish_nothing(&self) {
         self.shared.world().documents.clear();
@@ -183,6 +188,7 @@ fn answer(shared: &Shared, request: &Request) -> Answer {
     let world = shared.world();
     if request.method == "GET" {
         return match world.documents.get(&request.path) {
+            Some((302, to)) => Answer::redirect(302, to),
             Some((status, body)) => Answer::new(*status, "application/json", body.clone()),
             None if request.path.starts_with("/.well-known/") => Answer::html(404, "nothing here"),
             None => Answer::new(405, "text/plain", ""),
