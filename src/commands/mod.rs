@@ -41,7 +41,6 @@ use serde_json::json;
 use crate::account::{AccountId, AccountRef};
 use crate::error::{Error, Result};
 use crate::flows::fresh::Tools;
-use crate::flows::rows;
 use crate::net::client::Client;
 use crate::provider::Providers;
 use crate::store::Store;
@@ -124,8 +123,13 @@ impl App {
 
     fn with(store: Store, timeout_s: Option<u64>) -> App {
         let timeout_s = timeout_s.unwrap_or(TIMEOUT_S).clamp(1, 3_600);
-        let providers = rows::of(store.again());
-        App { client: Client::new(timeout_s), providers, store, timeout_s }
+        let rows_of = store.again();
+        App {
+            client: Client::new(timeout_s),
+            providers: Providers::new(move || Ok(rows_of.rows(&rows_of.config()?)), term::warn),
+            store,
+            timeout_s,
+        }
     }
 
     /// For an MCP server: one out in the world cannot send us to an address of a private network.

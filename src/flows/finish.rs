@@ -120,6 +120,12 @@ pub fn finish_claimed(
         store.drop_claimed(claimed)?;
         return Err(gone(&login_id, store));
     }
+    // Its state is ours, so it is the end of this login, whoever sent it.
+    if let Err(why) = check_issuer(&claimed.login.provider, callback.iss.as_deref()) {
+        let next = claimed.login.login_command();
+        store.drop_claimed(claimed)?;
+        return Err(Error::failed(why).or_try(next));
+    }
     let code = match callback.outcome {
         Outcome::Code(code) => code,
         Outcome::Refused(error) => {
@@ -266,21 +272,16 @@ pub fn account_of_login(
 /// where the issuer promised it.
 pub fn check_issuer(row: &Provider, iss: Option<&str>) -> std::result::Result<(), String> {
     match (&row.issuer, iss) {
-        (Some(issuer), Some(iss)) if !is_same_issuer(row, issuer, iss) => {
+        // MCP has it byte for byte (facts: mcp.md section 3.10).
+        (Some(issuer), Some(iss)) if row.server.is_some() && iss != issuer => {
+            Err("this comes from another issuer".to_owned())
+        }
+        (Some(issuer), Some(iss)) if iss.trim_end_matches('/') != issuer.trim_end_matches('/') => {
             Err(format!("this comes from another issuer, {}", text::harmless(iss, 120)))
         }
         (Some(_), None) if row.iss_in_callback => {
             Err("this does not say which issuer it comes from".to_owned())
         }
         _ => Ok(()),
-    }
-}
-
-/// An MCP server's issuer is compared byte for byte, as RFC 9207 has it; elsewhere the slash at the end
-/// may be missing, as in rows that people write.
-fn is_same_issuer(row: &Provider, issuer: &str, iss: &str) -> bool {
-    match row.server {
-        Some(_) => iss == issuer,
-        None => iss.trim_end_matches('/') == issuer.trim_end_matches('/'),
     }
 }

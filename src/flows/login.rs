@@ -130,15 +130,7 @@ pub fn wait(
     let deadline = Instant::now() + ears.limit;
     let rules = Rules {
         path: &pending.provider.redirect.path,
-        judge: &|source, text| {
-            let callback = judge(pending, ears.page, source, text)?;
-            let checked = finish::check_issuer(&pending.provider, callback.iss.as_deref());
-            if let (Err(why), Source::Loopback) = (&checked, source) {
-                // It had the right state, so the person's own browser came by.
-                (ears.tell)(why);
-            }
-            checked.map(|()| callback)
-        },
+        judge: &|source, text| judge(pending, ears.page, source, text),
         is_over: &|| !store.is_under_way(&pending.login_id),
         tick: ears.tick,
         tell: ears.tell,
@@ -208,6 +200,10 @@ fn judge(
         None => {
             return Err("this lacks the state of the sign-in; copy the whole address".to_owned());
         }
+    }
+    // A client waits for the outcome of a server's sign-in, and cannot be told to try again.
+    if pending.provider.server.is_none() {
+        finish::check_issuer(&pending.provider, callback.iss.as_deref())?;
     }
     Ok(callback)
 }

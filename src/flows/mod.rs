@@ -25,7 +25,6 @@ pub mod proof;
 pub mod random;
 pub mod redirect;
 pub mod renew;
-pub mod rows;
 pub mod service_account;
 pub mod session;
 pub mod source;

@@ -194,7 +194,6 @@ impl Client {
         let is_judged_here = self.is_guarded && proxy.is_none();
         let config = Agent::config_builder()
             .accept("application/json")
-            .user_agent(USER_AGENT)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -202,6 +201,8 @@ impl Client {
             .timeout_connect(Some(connect_timeout))
             .timeout_global(Some(Duration::from_secs(self.timeout_s)))
             .tls_config(tls.build())
+            // A proxy hears it too.
+            .user_agent(USER_AGENT)
             .build();
         if is_judged_here {
             let (connector, resolver) = (DefaultConnector::default(), guard::PublicOnly::default());

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 
 use crate::account::AccountId;
 use crate::error::{Error, Result};
-use crate::provider::{ClientAuth, Provider};
+use crate::provider::{ClientAuth, Provider, merge};
 use crate::secret::Secret;
-use crate::store::{AccountLock, Store, file, file_names, lock, remove};
+use crate::store::{AccountLock, Config, Store, file, file_names, lock, remove};
 use crate::text;
 
 /// One MCP server.
@@ -105,8 +105,15 @@ impl Store {
         remove(&self.server_path(id))
     }
 
+    /// The rows that are not built in: of servers, and over them what people write.
+    pub fn rows(&self, config: &Config) -> Map<String, Value> {
+        let mut rows = Value::Object(self.server_rows());
+        merge(&mut rows, config.providers().into());
+        rows.as_object().cloned().unwrap_or_default()
+    }
+
     /// The rows of all servers by id; what cannot be read is left out, and told by its own command.
-    pub fn server_rows(&self) -> Map<String, Value> {
+    fn server_rows(&self) -> Map<String, Value> {
         let names = file_names(&self.home.join("servers")).unwrap_or_default();
         let ids = names.iter().filter_map(|name| text::from_file_name(name.strip_suffix(".json")?));
         let row = |id: String| {

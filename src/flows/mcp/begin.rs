@@ -6,14 +6,14 @@ use crate::flows::login::{self, Wish};
 use crate::flows::mcp::find_out::{self, FoundOut, Wanted};
 use crate::flows::mcp::{Bridge, Options, register};
 use crate::flows::redirect::{self, Asked};
-use crate::flows::rows;
 use crate::net::client::Client;
 use crate::net::loopback::Listener;
 use crate::pending::{Begun, PendingLogin};
 use crate::protocol::challenge::Challenge;
 use crate::protocol::session;
-use crate::provider::Provider;
+use crate::provider::{Provider, Providers};
 use crate::store::Store;
+use crate::term;
 use crate::time::Timestamp;
 
 /// A sign-in with less time left than this is not taken over.
@@ -58,7 +58,11 @@ impl Asking {
     }
 
     /// The same for a person who opens the address somewhere else: nobody listens.
-    pub fn begin_elsewhere(&self, challenge: Challenge, before: Vec<String>) -> Result<PendingLogin> {
+    pub fn begin_elsewhere(
+        &self,
+        challenge: Challenge,
+        before: Vec<String>,
+    ) -> Result<PendingLogin> {
         let gone = self.without_dead_client()?;
         if before.is_empty()
             && let Some(pending) = self.under_way(gone.as_ref())?.into_iter().next()
@@ -126,8 +130,7 @@ impl Asking {
 
     /// The row as it is now: other processes sign in, and people change settings.
     pub fn row(&self) -> Result<Option<Provider>> {
-        let rows = rows::of(self.store.again());
-        Ok(rows.find(&self.options.server.provider)?.cloned())
+        Ok(rows(&self.store).find(&self.options.server.provider)?.cloned())
     }
 
     fn find_out(&self, challenge: Challenge, scopes_before: Vec<String>) -> Result<FoundOut> {
@@ -166,4 +169,10 @@ impl Asking {
         };
         login::begin(wish, &self.store)
     }
+}
+
+/// All rows as they are when they are first asked for; the proxy outlives what it read at its start.
+pub fn rows(store: &Store) -> Providers {
+    let rows_of = store.again();
+    Providers::new(move || Ok(rows_of.rows(&rows_of.config()?)), term::warn)
 }

@@ -44,9 +44,9 @@ impl Bridge<'_> {
         }
         match pending {
             // The command would fail in the same way.
-            Err(error @ (Error::Failed { .. } | Error::Store { .. } | Error::Unreadable { .. })) => {
-                Fault::of_sign_in(&error)
-            }
+            Err(
+                error @ (Error::Failed { .. } | Error::Store { .. } | Error::Unreadable { .. }),
+            ) => Fault::of_sign_in(&error),
             _ => Fault::new(jsonrpc::SIGN_IN_NEEDED, "sign_in", what).or_try(next),
         }
     }
@@ -66,7 +66,9 @@ impl Bridge<'_> {
                 let (sender, outcome) = mpsc::channel();
                 let asking = Asking::of(self);
                 // Nobody may wait for it any more.
-                thread::spawn(move || sender.send(asking.begin_elsewhere(challenge, before)));
+                thread::spawn(move || {
+                    let _ = sender.send(asking.begin_elsewhere(challenge, before));
+                });
                 Beginning { outcome, deadline: Instant::now() + LIMIT }
             }
         };

@@ -70,9 +70,8 @@ fn of_person(
         let what = format!("{} takes no client ID metadata document", metadata.issuer);
         return Err(Error::failed(what).or_try(format!("keyfob login {server} --client-id ID")));
     }
-    let elsewhere = |one: &&Registration| {
-        one.is_given && one.client_id == id && one.issuer != metadata.issuer
-    };
+    let elsewhere =
+        |one: &&Registration| one.is_given && one.client_id == id && one.issuer != metadata.issuer;
     if let Some(one) = known.iter().find(elsewhere).filter(|_| !given.fresh) {
         let (before, now) = (&one.issuer, &metadata.issuer);
         let what = format!("the client {id} is for {before}, and {server} names {now} now");

@@ -1,7 +1,6 @@
 //! The credential of an MCP server: the one on disk, renewed, or a new sign-in, for which all proxies of
 //! this person ask once.
 
-use std::cell::RefCell;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,18 +8,17 @@ use crate::account::{Account, AccountId};
 use crate::error::{Error, Result};
 use crate::flows::fresh::{self, Need, Tools};
 use crate::flows::login::{self, Ears};
-use crate::flows::mcp::begin::{Asking, Awaited};
+use crate::flows::mcp::begin::{self, Asking, Awaited};
 use crate::flows::mcp::exchange::Tries;
 use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, lock, register};
-use crate::flows::rows;
 use crate::net::client::Reply;
 use crate::protocol::challenge::{self, Challenge};
 use crate::protocol::{discovery, jsonrpc};
 use crate::secret::Secret;
 use crate::store::AccountLock;
-use crate::term::opener::{self, Opener};
 use crate::term;
+use crate::term::opener::{self, Opener};
 use crate::text;
 
 /// A token endpoint that is busy is asked once more after this.
@@ -60,7 +58,7 @@ impl Bridge<'_> {
 
     fn renewed(&self, id: &AccountId, need: Need) -> Result<Account> {
         // A sign-in since the start may have found out another row.
-        let providers = rows::of(self.tools.store.again());
+        let providers = begin::rows(self.tools.store);
         let Tools { client, store, lock_limit, .. } = self.tools;
         let tools = Tools { client, providers: &providers, store, lock_limit };
         let fresh = match fresh::credential(id, need, &tools) {
@@ -131,11 +129,8 @@ impl Bridge<'_> {
         let wanted = discovery::scopes(None, challenge.scope.as_deref(), &[]);
         let all = discovery::union(&[&asked, &granted, &wanted]);
         let words = all.join(" ");
-        let next = format!(
-            "keyfob login {} --scope {}",
-            self.options.url,
-            text::shell_word(&words)
-        );
+        let next =
+            format!("keyfob login {} --scope {}", self.options.url, text::shell_word(&words));
         if is_again || lock(&self.told).scopes.contains(&words) {
             let what = "the server wants more scopes than the sign-in brought";
             let fault = Fault::new(jsonrpc::NOT_ALLOWED, "scope", what).status(403);
@@ -199,7 +194,6 @@ impl Bridge<'_> {
         {
             term::say(&format!("{why}; open the address yourself"));
         }
-        let objection = RefCell::new(None);
         let ears = Ears {
             listener: Some(awaited.listener),
             // stdin belongs to the client.
@@ -207,18 +201,9 @@ impl Bridge<'_> {
             page: None,
             limit: self.options.auth_timeout,
             tick: &|_| (),
-            tell: &|what| {
-                self.note(what);
-                term::say(what);
-                objection.replace(Some(what.to_owned()));
-            },
+            tell: &|what| self.note(what),
         };
-        let outcome = login::wait(pending, &ears, self.tools.client, self.tools.store);
-        let signed_in = outcome.map_err(|error| match (error, objection.take()) {
-            // Something came, and was not what was waited for.
-            (Error::Pending { next, .. }, Some(what)) => Error::Failed { what, next },
-            (error, _) => error,
-        })?;
+        let signed_in = login::wait(pending, &ears, self.tools.client, self.tools.store)?;
         term::say(&format!("signed in to {}", self.options.url));
         signed_in.warnings.iter().for_each(|warning| self.note(warning));
         Ok(())

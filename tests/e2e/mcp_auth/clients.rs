@@ -7,10 +7,10 @@ use crate::support::browser;
 use crate::support::idp::{Fault, Times};
 
 fn client_of(desk: &Desk) -> String {
-    desk.account()["client"]["id"].as_str().or(desk.account()["client_id"].as_str()).map_or_else(
-        || panic!("no client in {}", desk.account()),
-        str::to_string,
-    )
+    desk.account()["client"]["id"]
+        .as_str()
+        .or(desk.account()["client_id"].as_str())
+        .map_or_else(|| panic!("no client in {}", desk.account()), str::to_string)
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn a_proxy_signs_in_of_itself_and_sends_the_message_again() {
     assert_eq!(page.status, 200);
     assert_eq!(proxy.result("second", "tools/list"), json!({"echo": "tools/list"}));
     let token = desk.account()["access_token"].as_str().unwrap().to_string();
-    assert_eq!(desk.resource.tokens(), [token.clone()]);
+    assert_eq!(desk.resource.tokens(), [token.as_str()]);
     let output = proxy.end();
     output.stderr_lacks(&token);
     assert_eq!(output.stdout.lines().count(), 2);
@@ -41,7 +41,8 @@ fn the_place_that_the_challenge_names_is_asked_first() {
 fn without_a_place_in_the_challenge_the_two_of_the_rfc_are_asked_in_order() {
     for (challenges, at_root) in [(&[][..], false), (&["Bearer"][..], true)] {
         let desk = Desk::new();
-        let resource = if at_root { desk.resource.origin().to_string() } else { desk.resource.url() };
+        let resource =
+            if at_root { desk.resource.origin().to_string() } else { desk.resource.url() };
         let document = json!({"resource": resource, "authorization_servers": [desk.idp.issuer()]});
         desk.resource.publish_nothing();
         let place = if at_root { WELL_KNOWN.to_string() } else { format!("{WELL_KNOWN}/mcp") };

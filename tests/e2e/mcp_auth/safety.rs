@@ -92,8 +92,11 @@ fn a_token_goes_to_no_other_server_of_the_same_origin() {
     let (there, here): (Vec<_>, Vec<_>) = seen.iter().partition(|one| one.path == "/mcp2");
     assert!(!there.is_empty() && there.iter().all(|one| one.bearer().is_none()));
     assert!(here.iter().any(|one| one.bearer().is_some()));
-    assert!(here.iter().filter(|one| one.method == "GET").all(|one| one.bearer().is_none()
-        || one.path == "/mcp"));
+    assert!(
+        here.iter()
+            .filter(|one| one.method == "GET")
+            .all(|one| one.bearer().is_none() || one.path == "/mcp")
+    );
 }
 
 #[test]
@@ -135,6 +138,10 @@ fn no_token_code_or_verifier_is_in_a_log() {
         &back.code(),
         &verifier,
     ] {
-        assert!(!text.contains(secret) && !output.stderr.contains(secret) && !output.stdout.contains(secret));
+        assert!(
+            !text.contains(secret)
+                && !output.stderr.contains(secret)
+                && !output.stdout.contains(secret)
+        );
     }
 }

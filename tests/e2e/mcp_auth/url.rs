@@ -12,10 +12,10 @@ fn print_auth_url_prints_the_address_alone_and_json_says_the_rest() {
     output.ok().stderr_has("finish with: keyfob login --callback-url -");
     assert!(output.line().starts_with(&desk.idp.url("/authorize?")));
     let shown = desk.login(&["--print-auth-url", "--json"]).run().ok().json();
-    assert_eq!((&shown["status"], &shown["complete_with"]), (
-        &json!("pending"),
-        &json!("keyfob login --callback-url -"),
-    ));
+    assert_eq!(
+        (&shown["status"], &shown["complete_with"]),
+        (&json!("pending"), &json!("keyfob login --callback-url -"),)
+    );
     let back = browser::approve(shown["auth_url"].as_str().unwrap());
     let done = desk.cmd(&["login", "--json", "--callback-url", "-"]).stdin(back.location).run();
     assert_eq!(done.ok().json()["account"], "default");

@@ -127,12 +127,9 @@ fn a_closed_registration_asks_for_a_client_and_names_the_flag() {
 
 #[test]
 fn whose_callback_counts_is_said_by_its_iss() {
-    for (promised, sent, is_good) in [
-        (true, true, true),
-        (true, false, false),
-        (false, true, true),
-        (false, false, true),
-    ] {
+    for (promised, sent, is_good) in
+        [(true, true, true), (true, false, false), (false, true, true), (false, false, true)]
+    {
         let desk = Desk::with(|dialect| dialect.iss_in_callback = sent);
         let promise = json!({"authorization_response_iss_parameter_supported": promised});
         desk.idp.patch_metadata(promise);
@@ -160,7 +157,8 @@ fn another_issuers_words_are_not_shown() {
         let state = browser::approve(&url).state();
         let redirect = desk.authorized("redirect_uri").unwrap();
         let iss = iss.replace(':', "%3A").replace('/', "%2F");
-        let query = format!("error=access_denied&error_description=CALL%20555&state={state}&iss={iss}");
+        let query =
+            format!("error=access_denied&error_description=CALL%20555&state={state}&iss={iss}");
         let page = browser::follow(&format!("{redirect}?{query}"));
         assert!(!page.body.contains("CALL"), "{}", page.body);
         let answer = proxy.answer("a");
