@@ -102,29 +102,43 @@ fn is_host(host: &str) -> bool {
     }
 }
 
+const TOO_LONG: &str = "longer than 8 KB";
+const BAD_CHARACTER: &str = "holds a character that no URL may hold";
+const NO_URL: &str = "not a URL";
+const NO_HTTPS: &str = "not an https URL";
+const USER_NAME: &str = "holds a user name";
+const NO_HOST: &str = "names no valid host and port";
+const PLAIN: &str = "plain http is only for this machine, use https";
+
+/// Whether an error says that an address is none a secret may be sent to.
+pub fn is_objection(what: &str) -> bool {
+    let all = [TOO_LONG, BAD_CHARACTER, NO_URL, NO_HTTPS, USER_NAME, NO_HOST, PLAIN];
+    all.iter().any(|reason| what.ends_with(&format!(": {reason}")))
+}
+
 fn objection(url: &str, may_be_plain: impl Fn(&str) -> bool) -> Option<&'static str> {
     if url.len() > LIMIT_BYTES {
-        return Some("longer than 8 KB");
+        return Some(TOO_LONG);
     }
     // Browsers read `\` as `/`, this parser does not: the two must not disagree on the host.
     if !url.bytes().all(|b| b.is_ascii_graphic() && !b"\\\"<>`".contains(&b)) {
-        return Some("holds a character that no URL may hold");
+        return Some(BAD_CHARACTER);
     }
-    let Ok(uri) = url.parse::<Uri>() else { return Some("not a URL") };
+    let Ok(uri) = url.parse::<Uri>() else { return Some(NO_URL) };
     let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-        return Some("not an https URL");
+        return Some(NO_HTTPS);
     };
     if *scheme != Scheme::HTTPS && *scheme != Scheme::HTTP {
-        return Some("not an https URL");
+        return Some(NO_HTTPS);
     }
     if authority.as_str().contains('@') {
-        return Some("holds a user name");
+        return Some(USER_NAME);
     }
     if !is_host_and_port(authority.as_str()) {
-        return Some("names no valid host and port");
+        return Some(NO_HOST);
     }
     if *scheme == Scheme::HTTP && !may_be_plain(authority.host()) {
-        return Some("plain http is only for this machine, use https");
+        return Some(PLAIN);
     }
     None
 }

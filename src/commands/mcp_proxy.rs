@@ -143,9 +143,7 @@ pub fn run(args: &McpProxy) -> Result<()> {
             thread::sleep(Duration::from_millis(10));
         }
         bridge.end();
-        if args.ephemeral {
-            app.store.discard();
-        }
+        app.store.discard();
         std::process::exit(0)
     })
 }

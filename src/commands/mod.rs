@@ -43,7 +43,6 @@ use crate::account::{AccountId, AccountRef};
 use crate::error::{Error, Result};
 use crate::flows::fresh::Tools;
 use crate::net::client::Client;
-use crate::net::guard;
 use crate::provider::Providers;
 use crate::store::Store;
 use crate::term;
@@ -137,8 +136,8 @@ impl App {
     /// For an MCP server: one out in the world cannot send us to an address of a private network.
     pub fn for_server(store: Store, timeout_s: Option<u64>, url: &str) -> App {
         let mut app = App::with(store, timeout_s);
-        if guard::is_public_url(url) {
-            app.client = Client::new_guarded(app.timeout_s);
+        if let Some(guarded) = app.client.guarded_for(Some(url)) {
+            app.client = guarded;
         }
         app
     }
@@ -169,24 +168,8 @@ impl App {
         match accounts.as_slice() {
             [] => Ok(None),
             [only] => Ok(Some(only.clone())),
-            several => self.default_of(several).map(Some),
+            several => self.store.default_of(several).map(Some),
         }
-    }
-
-    /// The account chosen with `use`, else the one that signed in first.
-    pub fn default_of(&self, accounts: &[AccountId]) -> Result<AccountId> {
-        let provider = &accounts[0].provider;
-        let config = self.store.config()?;
-        let chosen = config.get("defaults", provider);
-        if let Some(chosen) = accounts.iter().find(|id| Some(id.account.as_str()) == chosen) {
-            return Ok(chosen.clone());
-        }
-        let age = |id: &&AccountId| match self.store.read_account(id) {
-            // Two keys may be stored within one second; the unnamed one counts as the first.
-            Ok(Some(found)) => (found.created_at.0, id.account != "default", id.account.clone()),
-            Ok(None) | Err(_) => (i64::MAX, true, id.account.clone()),
-        };
-        Ok(accounts.iter().min_by_key(age).unwrap_or(&accounts[0]).clone())
     }
 
     /// Like `account`; nobody signed in is an error that says how to.

@@ -134,7 +134,7 @@ fn listed(args: &Status, app: &App) -> Result<Vec<AccountId>> {
 }
 
 fn row_of(id: &AccountId, should_check: bool, app: &App) -> Result<Row> {
-    let is_default = app.default_of(&app.store.accounts(&id.provider)?)? == *id;
+    let is_default = app.store.default_of(&app.store.accounts(&id.provider)?)? == *id;
     let found = match app.store.find_account(id) {
         Ok(Found::Account(account)) if should_check => {
             let checked = check::check(*account, &app.tools());

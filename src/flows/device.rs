@@ -122,6 +122,8 @@ pub fn complete(
     let deadline = Instant::now() + limit;
     let is_once = limit.is_zero();
     let begun = store.find_pending(login_id)?.ok_or_else(|| finish::gone(login_id, store))?;
+    let guarded = client.guarded_for(begun.provider.server.as_deref());
+    let client = guarded.as_ref().unwrap_or(client);
     finish::amended(begun.clone(), amend)?;
     loop {
         let Some(login) = store.find_pending(login_id)? else {

@@ -1,5 +1,7 @@
 //! Finishing a login, in the process that began it or in any other: claim, exchange, keep.
 
+use std::time::Duration;
+
 use crate::account::{Account, AccountId, AccountRef};
 use crate::endpoint;
 use crate::error::{Error, Result};
@@ -17,6 +19,9 @@ use crate::secret::Secret;
 use crate::store::{Claimed, Reservation, Store};
 use crate::text;
 use crate::time::Timestamp;
+
+/// A token endpoint that is busy is asked once more after this.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the finishing command adds to, or insists on beyond, what the beginning one was told.
 #[derive(Default)]
@@ -204,7 +209,14 @@ pub fn exchange(
     let row = &login.provider;
     let asking = token::exchange(row, &login.client(), asked)?;
     let space = reserve(login, store)?;
-    let reply = client.send(asking)?;
+    let guarded = client.guarded_for(row.server.as_deref());
+    let client = guarded.as_ref().unwrap_or(client);
+    let mut reply = client.send(asking)?;
+    if reply.status == 503 && row.server.is_some() {
+        // Behind a proxy nobody could be asked to paste the address again.
+        std::thread::sleep(PAUSE);
+        reply = client.send(token::exchange(row, &login.client(), asked)?)?;
+    }
     let now = Timestamp::now();
     let basic = request::basic(&login.client());
     let mut sent = vec![asked.code, asked.verifier, asked.state, &basic];

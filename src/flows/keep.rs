@@ -48,6 +48,9 @@ pub fn keep(
     let id = AccountId { provider: login.account.provider.clone(), account: name };
     let account = new_account(login, id, granted.tokens, who, extra);
     let account = write(account, login.replace, space, store, &mut warnings)?;
+    if login.provider.server.is_some() {
+        store.keep_server_row(&login.provider, LOCK_LIMIT)?;
+    }
     let account = add_project(account, login, client, store, &mut warnings)?;
     let account = add_api_token(account, login, client, store, &mut warnings)?;
     let path = store.account_path(&account.id);
@@ -102,8 +105,12 @@ pub fn is_expected(expected: &str, who: &Identity) -> bool {
     is(&who.email) || is(&who.subject)
 }
 
-/// The person's name; people at an instance of their own may have the same name elsewhere.
+/// The person's name; people at an instance of their own may have the same name elsewhere. An MCP
+/// server has one sign-in, which whoever signs in next takes over.
 fn account_name(login: &PendingLogin, who: &Identity) -> String {
+    if login.provider.server.is_some() {
+        return "default".to_owned();
+    }
     let name = who.name().map_or("default".to_owned(), text::short_name);
     match login.provider.address() {
         Some(address) => format!("{name}@{}", provider::name_of(address)),

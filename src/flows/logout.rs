@@ -84,7 +84,8 @@ fn revoke(
         let warning = format!("{} has no revocation endpoint{page}", row.id);
         return Ok((None, Some(warning)));
     };
-    let reply = client.send(request)?;
+    let guarded = client.guarded_for(row.server.as_deref());
+    let reply = guarded.as_ref().unwrap_or(client).send(request)?;
     if (200..300).contains(&reply.status) {
         return Ok((Some(true), None));
     }

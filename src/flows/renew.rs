@@ -99,7 +99,8 @@ fn oauth(old: &Account, old_tokens: &Tokens, row: &Provider, tools: &Tools) -> R
     let client = client_of(old, row, tools.store)?;
     let asking = token::refresh(row, &client, refresh_token)?;
     let space = tools.store.reserve_account(&old.id)?;
-    let reply = tools.client.send(asking)?;
+    let guarded = tools.client.guarded_for(row.server.as_deref());
+    let reply = guarded.as_ref().unwrap_or(tools.client).send(asking)?;
     let now = Timestamp::now();
     let basic = request::basic(&client);
     let mut sent = vec![refresh_token, &basic];

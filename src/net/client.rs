@@ -91,6 +91,17 @@ impl Client {
         Client { is_guarded: true, ..Client::new(timeout_s) }
     }
 
+    /// The client for what an MCP server named, a public one's guarded; None: this one.
+    pub fn guarded_for(&self, server: Option<&str>) -> Option<Client> {
+        let is_public = !self.is_guarded && server.is_some_and(guard::is_public_url);
+        is_public.then(|| Client::new_guarded(self.timeout_s))
+    }
+
+    /// Another one like it.
+    pub fn again(&self) -> Client {
+        Client { is_guarded: self.is_guarded, ..Client::new(self.timeout_s) }
+    }
+
     /// In seconds, for those who wait for something else than a server.
     pub fn timeout_s(&self) -> u64 {
         self.timeout_s
@@ -179,8 +190,7 @@ impl Client {
         if is_https {
             tls = tls.root_certs(ca::roots(|name| env::var_os(name))?);
         }
-        // ureq sets no timeout of its own, reads the proxy variables unless told otherwise,
-        // and makes an error of an error status.
+        // ureq sets no timeout, reads the proxy variables and makes an error of an error status.
         let is_judged_here = self.is_guarded && proxy.is_none();
         let config = Agent::config_builder()
             .accept("application/json")

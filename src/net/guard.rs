@@ -98,13 +98,20 @@ impl Resolver for PublicOnly {
     }
 }
 
+const OBJECTION: &str = "points to an address of a private network";
+
+/// Whether an error is a refusal of `PublicOnly`.
+pub fn is_objection(what: &str) -> bool {
+    what.ends_with(OBJECTION)
+}
+
 /// The refusal, on its way through ureq.
 #[derive(Debug)]
 pub struct Private;
 
 impl fmt::Display for Private {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("points to an address of a private network")
+        f.write_str(OBJECTION)
     }
 }
 
@@ -178,6 +185,7 @@ mod tests {
                 let patient = client.open_patient(request(), 5, None).err().unwrap();
                 for error in [sent, opened, patient] {
                     let wanted = format!("{host}:{port} points to an address of a private network");
+                    assert!(is_objection(&error.to_string()));
                     assert_eq!((error.to_string(), error.exit_code()), (wanted, 1));
                 }
             }

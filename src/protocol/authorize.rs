@@ -43,8 +43,14 @@ pub fn url(row: &Provider, asked: &Asked) -> Result<String> {
     }
     pairs.extend(asked.login_hint.map(|hint| ("login_hint", hint)));
     pairs.extend(asked.prompt.map(|prompt| ("prompt", prompt)));
-    let separator = if endpoint.contains('?') { '&' } else { '?' };
-    Ok(format!("{endpoint}{separator}{}", form::encode_pairs(&pairs)))
+    let (base, query) = endpoint.split_once('?').unwrap_or((endpoint, ""));
+    // A server may have words of its own in there, and sometimes ours, with another value.
+    let is_ours = |name: &str| pairs.iter().any(|(ours, _)| *ours == name);
+    let name_of = |pair: &str| form::decode(pair.split('=').next().unwrap_or_default());
+    let kept = query.split('&').filter(|pair| !pair.is_empty() && !is_ours(&name_of(pair)));
+    let ours = form::encode_pairs(&pairs);
+    let all: Vec<_> = kept.chain([ours.as_str()]).collect();
+    Ok(format!("{base}?{}", all.join("&")))
 }
 
 #[cfg(test)]
@@ -85,6 +91,23 @@ mod tests {
         }
         assert!(!url.contains("consent"), "the flag replaces the row's prompt");
         assert!(!url.contains("=ve"), "the verifier stays here");
+    }
+
+    #[test]
+    fn what_the_endpoint_says_of_ours_is_replaced() {
+        let endpoint = "https://x.example/auth?a=1&resource=https%3A%2F%2Fwrong&%73tate=s&b";
+        let url = url_of(
+            |row| {
+                row.authorize_url = Some(endpoint.to_owned());
+                row.authorize_params.insert("resource".to_owned(), "https://right".to_owned());
+            },
+            None,
+        );
+        let url = url.unwrap();
+        assert!(url.starts_with("https://x.example/auth?a=1&b&response_type=code&"), "{url}");
+        assert_eq!(url.matches("resource=").count(), 1, "{url}");
+        assert!(url.contains("&resource=https%3A%2F%2Fright"), "{url}");
+        assert_eq!((url.matches("state=").count(), url.contains("%73tate")), (1, false), "{url}");
     }
 
     #[test]

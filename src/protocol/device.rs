@@ -73,6 +73,10 @@ pub fn start(
     if let Some(challenge) = &challenge {
         pairs.extend([("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")]);
     }
+    // RFC 8707 has it in every request for authorization.
+    if let Some(resource) = row.token_params.get("resource") {
+        pairs.push(("resource", resource));
+    }
     request::post_as_client(url, row.token_body, row.client_auth, client, pairs)
 }
 

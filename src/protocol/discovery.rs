@@ -80,12 +80,25 @@ pub fn parse_metadata(issuer: &str, body: &Secret) -> Result<Metadata> {
     read(issuer, body, |claimed| claimed.trim_end_matches('/') == issuer.trim_end_matches('/'))
 }
 
+/// The metadata of an MCP server that is its own authorization server, as revision 2025-03-26 has it:
+/// whatever issuer it names, its origin stands in the issuer's place.
+pub fn parse_legacy_metadata(origin: &str, body: &Secret) -> Result<Metadata> {
+    let metadata = read(origin, body, |_| true)?;
+    Ok(Metadata { issuer: origin.to_owned(), ..complete(origin, metadata)? })
+}
+
 /// The same for the authorization server of an MCP server: the issuer must be spelled as it was named,
 /// save that `https://h` and `https://h/` are one (Google names the one and publishes the other), and
 /// the authorization code flow must be there.
 pub fn parse_server_metadata(issuer: &str, body: &Secret) -> Result<Metadata> {
-    let metadata =
-        read(issuer, body, |claimed| claimed == issuer || is_same_host(claimed, issuer))?;
+    complete(
+        issuer,
+        read(issuer, body, |claimed| claimed == issuer || is_same_host(claimed, issuer))?,
+    )
+}
+
+/// Metadata with which a person can be signed in.
+fn complete(issuer: &str, metadata: Metadata) -> Result<Metadata> {
     if metadata.token_endpoint.is_none() {
         return Err(unreadable(issuer, "metadata without a token_endpoint"));
     }
@@ -186,6 +199,12 @@ impl Metadata {
         } else {
             ClientAuth::Basic
         }
+    }
+
+    /// Whether clients may use the grant; a server that lists none says nothing about it.
+    pub fn may_use(&self, grant: &str) -> bool {
+        let listed = &self.grant_types_supported;
+        listed.is_empty() || listed.iter().any(|known| known == grant)
     }
 
     /// Whether the server offers the method, in the words of RFC 8414 section 2.
@@ -371,6 +390,19 @@ mod tests {
         assert_eq!(found.token_endpoint.as_deref(), Some("https://h:8443/token"));
         assert_eq!(found.registration_endpoint.as_deref(), Some("https://h:8443/register"));
         assert_eq!(found.check_pkce(), Pkce::S256);
+    }
+
+    #[test]
+    fn an_origin_of_old_may_name_any_issuer() {
+        let read = |document: Value| {
+            parse_legacy_metadata("https://h", &Secret::new(document.to_string()))
+        };
+        let mut document = json!({"issuer": "https://as.example", "token_endpoint": "https://h/t",
+            "authorization_endpoint": "https://as.example/a"});
+        assert_eq!(read(document.clone()).unwrap().issuer, "https://h");
+        document["authorization_endpoint"] = json!("javascript:alert(1)");
+        assert!(read(document).is_err());
+        assert!(read(json!({"issuer": "https://h"})).is_err());
     }
 
     #[test]

@@ -33,8 +33,6 @@ pub const CONNECTION_LOST: i64 = -31006;
 pub const SESSION_LOST: i64 = -31007;
 /// What answers is no MCP server, or breaks its rules.
 pub const NOT_MCP: i64 = -31008;
-/// Client and server have no revision in common.
-pub const NO_COMMON_VERSION: i64 = -31009;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -204,10 +202,6 @@ pub fn meta_version(message: &Value) -> Option<&str> {
     message.get("params")?.get("_meta")?.get("io.modelcontextprotocol/protocolVersion")?.as_str()
 }
 
-pub fn is_initialize(message: &Value) -> bool {
-    message.get("method").and_then(Value::as_str) == Some("initialize")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,9 +337,9 @@ mod tests {
     fn the_era_is_in_the_message() {
         let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28"});
         let modern = json!({"method": "initialize", "params": {"_meta": meta}});
-        assert_eq!((meta_version(&modern), is_initialize(&modern)), (Some("2026-07-28"), true));
+        assert_eq!(meta_version(&modern), Some("2026-07-28"));
         for other in [json!({"method": "ping", "params": {"_meta": 7}}), json!([])] {
-            assert_eq!((meta_version(&other), is_initialize(&other)), (None, false));
+            assert_eq!(meta_version(&other), None);
         }
     }
 }

@@ -29,7 +29,7 @@ pub fn register(
     let mut body = json!({
         "client_name": client_name,
         "redirect_uris": [redirect_uri],
-        "grant_types": ["authorization_code", "refresh_token"],
+        "grant_types": grant_types(metadata),
         "response_types": ["code"],
         "token_endpoint_auth_method": auth_method(metadata),
         // Left out it is `web` for OpenID's servers, which then refuse http to loopback.
@@ -39,6 +39,14 @@ pub fn register(
         body["scope"] = Value::from(scope);
     }
     request::post_json(url, None, &body)
+}
+
+/// A server that has no refresh tokens may refuse whoever asks for them.
+fn grant_types(metadata: &Metadata) -> &'static [&'static str] {
+    match metadata.may_use("refresh_token") {
+        true => &["authorization_code", "refresh_token"],
+        false => &["authorization_code"],
+    }
 }
 
 /// Always named: left out it is `client_secret_basic`, with which no public client can be.
@@ -177,6 +185,10 @@ mod tests {
             });
             assert_eq!(body, expected);
         }
+        let grants = vec!["authorization_code".to_owned()];
+        let short = Metadata { grant_types_supported: grants, ..metadata(&[]) };
+        let request = register(&short, "keyfob", "http://127.0.0.1:7/cb", "").unwrap();
+        assert!(!request.body().expose().contains("refresh_token"));
         let request = register(&metadata(&[]), "keyfob", "http://127.0.0.1:7/cb", "").unwrap();
         assert!(!request.body().expose().contains("scope"));
         let error = register(&Metadata::default(), "keyfob", "http://127.0.0.1:7/cb", "");

@@ -11,18 +11,6 @@ use crate::text;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// The server's URL as the identifier of RFC 8707: scheme and host in lower case, without default
-/// port, fragment, and the slash of an empty path; all else byte for byte.
-pub fn canonical(server: &str) -> Result<String> {
-    endpoint::check("the MCP server", server)?;
-    parts(server)
-        .map(|(origin, path, query)| match (path.as_str(), query) {
-            ("/", None) => origin,
-            (path, query) => format!("{origin}{path}{}", with_mark(query.as_deref())),
-        })
-        .ok_or_else(|| Error::failed("the MCP server: not a URL"))
-}
-
 /// Where a server's metadata may lie, in the order to ask: where its challenge says, then RFC 9728
 /// section 3.1's place for its path and query, then the root. Nothing is checked here.
 pub fn metadata_urls(server: &str, challenged: Option<&str>) -> Vec<String> {
@@ -127,29 +115,6 @@ fn strings(document: &Value, name: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn an_identifier_has_one_spelling() {
-        for (server, expected) in [
-            ("https://H.example", "https://h.example"),
-            ("HTTPS://h.example:443/", "https://h.example"),
-            ("https://h.example/#top", "https://h.example"),
-            ("https://h.example#top", "https://h.example"),
-            ("https://h.example:8443/", "https://h.example:8443"),
-            ("https://h.example/Public/mcp#x", "https://h.example/Public/mcp"),
-            ("https://h.example/mcp/", "https://h.example/mcp/"),
-            ("https://h.example/mcp?A=b", "https://h.example/mcp?A=b"),
-            ("https://h.example?a=b", "https://h.example/?a=b"),
-            ("http://LOCALHOST:80/mcp", "http://localhost/mcp"),
-            ("http://[::1]:81/mcp", "http://[::1]:81/mcp"),
-        ] {
-            assert_eq!(canonical(server).unwrap(), expected);
-        }
-        for bad in ["h.example", "http://h.example/mcp", "https://me@h.example/", "file:///x", ""] {
-            let told = canonical(bad).unwrap_err().to_string();
-            assert!(told.starts_with("the MCP server"), "{told}");
-        }
-    }
 
     #[test]
     fn the_metadata_is_asked_for_in_order() {

@@ -45,6 +45,7 @@ const CONFIG_LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 pub struct Store {
     home: PathBuf,
+    is_in_memory: bool,
 }
 
 /// What lies where an account should be.
@@ -68,7 +69,7 @@ impl Store {
                 .join("keyfob"),
         };
         let home = std::path::absolute(&home).map_err(|e| file::io_error(&home, "find", &e))?;
-        Ok(Store { home })
+        Ok(Store { home, is_in_memory: false })
     }
 
     /// A home of this process alone, in memory: where the system keeps files that no disk ever sees.
@@ -81,18 +82,20 @@ impl Store {
         })?;
         let home = file::temp_name(&place.join("keyfob"))?;
         file::make_folder(&home)?;
-        Ok(Store { home })
+        Ok(Store { home, is_in_memory: true })
     }
 
     /// The same home, for another owner.
     pub fn again(&self) -> Store {
-        Store { home: self.home.clone() }
+        Store { home: self.home.clone(), is_in_memory: self.is_in_memory }
     }
 
-    /// Deletes a home that was in memory, with all that is in it.
+    /// Deletes a home in memory, with all that is in it; any other stays.
     pub fn discard(&self) {
-        // What cannot be deleted is gone at the next start.
-        let _ = fs::remove_dir_all(&self.home);
+        if self.is_in_memory {
+            // What cannot be deleted is gone at the next start.
+            let _ = fs::remove_dir_all(&self.home);
+        }
     }
 
     // ---- accounts
@@ -119,6 +122,22 @@ impl Store {
             .collect();
         accounts.sort();
         Ok(accounts)
+    }
+
+    /// Of several accounts at one provider the one chosen with `use`, else the one that signed in first.
+    pub fn default_of(&self, accounts: &[AccountId]) -> Result<AccountId> {
+        let provider = &accounts[0].provider;
+        let config = self.config()?;
+        let chosen = config.get("defaults", provider);
+        if let Some(chosen) = accounts.iter().find(|id| Some(id.account.as_str()) == chosen) {
+            return Ok(chosen.clone());
+        }
+        let age = |id: &&AccountId| match self.read_account(id) {
+            // Two keys may be stored within one second; the unnamed one counts as the first.
+            Ok(Some(found)) => (found.created_at.0, id.account != "default", id.account.clone()),
+            Ok(None) | Err(_) => (i64::MAX, true, id.account.clone()),
+        };
+        Ok(accounts.iter().min_by_key(age).unwrap_or(&accounts[0]).clone())
     }
 
     /// Every account of every provider, sorted.

@@ -2,6 +2,7 @@
 //! clients that its authorization servers registered for us.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,13 +17,15 @@ use crate::text;
 /// One MCP server.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// The row as used, without a client.
+    /// The row as the stored sign-in was made with it.
     pub row: Provider,
     pub registrations: Vec<Registration>,
+    /// The resource that the person said to ask for; empty: to ask for none.
+    pub resource: Option<String>,
 }
 
-/// A client that an authorization server registered for us (RFC 7591). It is good at that issuer and
-/// for that redirect URI only.
+/// A client at an authorization server: one that it registered for us (RFC 7591), good at that issuer
+/// and for that redirect URI only; or one that the person gave, good at that issuer.
 #[derive(Clone, Debug)]
 pub struct Registration {
     pub issuer: String,
@@ -32,6 +35,8 @@ pub struct Registration {
     pub client_auth: ClientAuth,
     /// Unix seconds; None: for ever.
     pub expires_at: Option<i64>,
+    /// The person's own, which nothing replaces.
+    pub is_given: bool,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -40,6 +45,8 @@ struct OnDisk {
     row: Value,
     #[serde(default)]
     registrations: Vec<RegistrationOnDisk>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -50,6 +57,8 @@ struct RegistrationOnDisk {
     client_secret: Option<String>,
     client_auth: ClientAuth,
     expires_at: Option<i64>,
+    #[serde(default)]
+    is_given: bool,
 }
 
 impl Store {
@@ -64,7 +73,7 @@ impl Store {
         let server = parsed.and_then(|found| {
             let row = serde_json::from_value(found.row).ok()?;
             let registrations = found.registrations.into_iter().map(Registration::of).collect();
-            Some(Server { row, registrations })
+            Some(Server { row, registrations, resource: found.resource })
         });
         // Nothing is lost with it: a login finds it all out again.
         server.map(Some).ok_or_else(|| {
@@ -77,9 +86,18 @@ impl Store {
         let failed = |e| Error::store(&path, "write", e);
         let row = serde_json::to_value(&server.row).map_err(failed)?;
         let registrations = server.registrations.iter().map(Registration::on_disk).collect();
-        let bytes =
-            serde_json::to_vec(&OnDisk { version: 1, row, registrations }).map_err(failed)?;
-        file::write(&path, &bytes)
+        let resource = server.resource.clone();
+        let disk = OnDisk { version: 1, row, registrations, resource };
+        file::write(&path, &serde_json::to_vec(&disk).map_err(failed)?)
+    }
+
+    /// The row of the sign-in that is stored now takes the place of the one before.
+    pub fn keep_server_row(&self, row: &Provider, limit: Duration) -> Result<()> {
+        let _lock = self.lock_server(&row.id, limit)?;
+        let known = self.read_server(&row.id)?;
+        let (registrations, resource) =
+            known.map_or((Vec::new(), None), |known| (known.registrations, known.resource));
+        self.write_server(&Server { row: row.clone(), registrations, resource })
     }
 
     /// Forgets the server; false when it was not known.
@@ -113,13 +131,17 @@ impl Store {
     }
 
     /// The lock of whoever changes what is known of the server.
-    pub fn lock_server(&self, id: &str, limit: std::time::Duration) -> Result<AccountLock> {
+    pub fn lock_server(&self, id: &str, limit: Duration) -> Result<AccountLock> {
         super::wait_for_lock(&self.server_path(id).with_extension("lock"), limit)
     }
 
-    /// The account at a server: the only one, or the one to come.
+    /// The account at a server; None: nobody is signed in there.
     pub fn account_at(&self, provider: &str) -> Result<Option<AccountId>> {
-        Ok(self.accounts(provider)?.into_iter().next())
+        match self.accounts(provider)?.as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some(only.clone())),
+            several => self.default_of(several).map(Some),
+        }
     }
 }
 
@@ -132,6 +154,7 @@ impl Registration {
             client_secret: found.client_secret.map(Secret::new),
             client_auth: found.client_auth,
             expires_at: found.expires_at,
+            is_given: found.is_given,
         }
     }
 
@@ -143,6 +166,7 @@ impl Registration {
             client_secret: self.client_secret.as_ref().map(|secret| secret.expose().to_owned()),
             client_auth: self.client_auth,
             expires_at: self.expires_at,
+            is_given: self.is_given,
         }
     }
 }
@@ -162,7 +186,7 @@ mod tests {
         let name = format!("keyfob-server-{:016x}", u64::from_ne_bytes(random));
         let home = std::env::temp_dir().join(name);
         file::make_folder(&home).unwrap();
-        Store { home }
+        Store { home, is_in_memory: true }
     }
 
     fn registration(secret: Option<&str>) -> Registration {
@@ -173,6 +197,7 @@ mod tests {
             client_secret: secret.map(Secret::new),
             client_auth: ClientAuth::Basic,
             expires_at: Some(1_900_000_000),
+            is_given: false,
         }
     }
 
@@ -182,7 +207,8 @@ mod tests {
         row.scopes = vec!["read".to_owned()];
         row.token_params.insert("resource".to_owned(), "https://mcp.example.com/mcp".to_owned());
         row.pkce_unlisted = true;
-        Server { row, registrations: vec![registration(Some("hunter2")), registration(None)] }
+        let registrations = vec![registration(Some("hunter2")), registration(None)];
+        Server { row, registrations, resource: Some("https://mcp.example.com/".to_owned()) }
     }
 
     #[test]

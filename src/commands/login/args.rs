@@ -155,6 +155,10 @@ pub struct Login {
     #[argh(switch)]
     pub no_resource: bool,
 
+    /// sign in to an MCP server that does not say whether it supports PKCE; remembered
+    #[argh(switch)]
+    pub pkce_unlisted: bool,
+
     /// do not ask the provider who signed in
     #[argh(switch)]
     pub no_verify: bool,

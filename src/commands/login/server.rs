@@ -5,7 +5,7 @@ use crate::account::{AccountRef, OauthClient};
 use crate::commands::App;
 use crate::commands::login::{Login, Ready, browser, device, way};
 use crate::error::{Error, Result};
-use crate::flows::mcp::find_out::{self, FoundOut, Wanted};
+use crate::flows::mcp::find_out::{self, Wanted};
 use crate::flows::mcp::register::{self, Given};
 use crate::provider::Way;
 use crate::secret::Secret;
@@ -28,6 +28,10 @@ pub fn run(args: &Login, url: &str) -> Result<()> {
     let mut account = AccountRef::of_server(url.to_owned());
     account.account = typed;
     let known = app.providers.find(&account.provider)?;
+    if args.no_resource && args.resource.is_some() {
+        return Err(Error::usage("--resource and --no-resource exclude each other"));
+    }
+    let before = app.store.read_server(&account.provider)?.filter(|_| !args.fresh);
     let scope = args.scope.as_deref();
     let wanted = Wanted {
         id: &account.provider,
@@ -35,7 +39,8 @@ pub fn run(args: &Login, url: &str) -> Result<()> {
         scope,
         resource: args.resource.as_deref(),
         no_resource: args.no_resource,
-        pkce_unlisted: known.is_some_and(|row| row.pkce_unlisted),
+        resource_before: before.and_then(|server| server.resource),
+        pkce_unlisted: args.pkce_unlisted || known.is_some_and(|row| row.pkce_unlisted),
         ..Wanted::default()
     };
     let found = find_out::find_out(&wanted, None, &app.client)?;
@@ -56,24 +61,13 @@ impl Ready {
     /// With the client for this redirect, where the server decides about clients.
     pub fn with_client(mut self, redirect_uri: &str, args: &Login, app: &App) -> Result<Ready> {
         let Some(found) = self.server.take() else { return Ok(self) };
-        self.forget_client_that_is_gone(&found, app)?;
+        if let Some(gone) = register::gone(&found.row.id, &app.store)? {
+            register::forget(&found.row.id, &gone.id, &app.store)?;
+        }
         let given = given(args)?;
         let (row, client) =
             register::client(&found, redirect_uri, &given, &app.client, &app.store)?;
         Ok(Ready { row, client, ..self })
-    }
-
-    /// The server no longer knows the client of the last sign-in.
-    fn forget_client_that_is_gone(&self, found: &FoundOut, app: &App) -> Result<()> {
-        let Some(id) = app.store.account_at(&found.row.id)? else { return Ok(()) };
-        let account = app.store.read_account(&id)?;
-        if let Some(account) = account
-            && let (Some(refusal), Some(client)) = (&account.refused, &account.client)
-            && register::CLIENT_GONE.contains(&refusal.code.as_str())
-        {
-            register::forget(&found.row.id, &client.id, &app.store)?;
-        }
-        Ok(())
     }
 }
 

@@ -124,6 +124,8 @@ fn remove(args: &Remove) -> Result<()> {
             config.unset("accepted_terms", name);
         }
     })?;
+    // What was found out of an MCP server, and the clients that it registered.
+    was_there |= app.store.remove_server(name)?;
     if !was_there {
         let built_in = provider::is_built_in(name);
         let what = if built_in { "is built in and unchanged" } else { "is no provider of yours" };

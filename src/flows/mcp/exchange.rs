@@ -217,7 +217,7 @@ impl Bridge<'_> {
             && message.kind == Kind::Request
         {
             let is_ours = jsonrpc::is_answer_to(&value, id) || value["id"].is_null();
-            let is_modern = (-32022..=-32020).contains(&code) || code == -32601;
+            let is_modern = (-32022..=-32020).contains(&code) || code == jsonrpc::METHOD_NOT_FOUND;
             let is_first = message.method.as_deref() == Some("initialize");
             if is_ours && !(is_first && value["id"].is_null() && !is_modern) {
                 let line = jsonrpc::with_id(body, id).unwrap_or_else(|| value.to_string());
@@ -230,7 +230,10 @@ impl Bridge<'_> {
             return self.begin_older(message, Some(status), own);
         }
         if message.method.as_deref() == Some("server/discover") {
-            return Err(Fault { code: -32601, ..protocol("this server has no server/discover") });
+            return Err(Fault {
+                code: jsonrpc::METHOD_NOT_FOUND,
+                ..protocol("this server has no server/discover")
+            });
         }
         let what = format!("{} is no MCP endpoint (status {status})", self.options.url);
         Err(protocol(&what).status(status))
@@ -267,9 +270,9 @@ impl Bridge<'_> {
         let wants_scope = challenge
             .as_ref()
             .is_some_and(|challenge| challenge.error.as_deref() == Some("insufficient_scope"));
-        if let Some(challenge) = challenge.filter(|_| wants_scope && !tries.has_stepped_up) {
-            tries.has_stepped_up = true;
-            return self.step_up(challenge);
+        if let Some(challenge) = challenge.filter(|_| wants_scope) {
+            let is_again = std::mem::replace(&mut tries.has_stepped_up, true);
+            return self.step_up(challenge, is_again);
         }
         let status = stream.head.status;
         let body = stream.whole().map(|reply| text::harmless(reply.body.expose(), 200));

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::endpoint;
 use crate::error::Error;
+use crate::net::guard;
 use crate::protocol::jsonrpc::{
     self, NO_ANSWER, NOT_MCP, SIGN_IN_FAILED, SIGN_IN_NEEDED, UNREACHABLE,
 };
@@ -54,6 +56,9 @@ impl Fault {
                 Fault { retry_after_s: *retry_after_s, ..fault }
             }
             Error::Store { .. } => Fault::new(SIGN_IN_FAILED, "store", error.to_string()),
+            Error::Failed { what, .. } if is_unsafe(what) => {
+                Fault::new(SIGN_IN_FAILED, "unsafe_url", error.to_string())
+            }
             _ => Fault::new(SIGN_IN_FAILED, "sign_in_failed", error.to_string()),
         };
         Fault { next, ..fault }
@@ -80,4 +85,9 @@ impl Fault {
         }
         data
     }
+}
+
+/// Whether an address was refused that a server named.
+fn is_unsafe(what: &str) -> bool {
+    endpoint::is_objection(what) || guard::is_objection(what) || what.contains("on this machine")
 }

@@ -25,13 +25,28 @@ pub struct Wanted<'a> {
     pub scopes_before: Vec<String>,
     pub resource: Option<&'a str>,
     pub no_resource: bool,
+    /// What was said of the resource at an earlier sign-in (`Server::resource`).
+    pub resource_before: Option<String>,
     pub pkce_unlisted: bool,
+}
+
+impl Wanted<'_> {
+    /// What was said of the resource, now or before; empty: to name none. None: nothing was.
+    fn resource_said(&self) -> Option<String> {
+        match (self.no_resource, self.resource) {
+            (true, _) => Some(String::new()),
+            (false, Some(resource)) => Some(resource.to_owned()),
+            (false, None) => self.resource_before.clone(),
+        }
+    }
 }
 
 /// The row without a client, and where to register one.
 pub struct FoundOut {
     pub row: Provider,
     pub metadata: Metadata,
+    /// As `Server::resource`, to be kept.
+    pub resource_said: Option<String>,
 }
 
 /// `challenge` is that of a request just turned away; without it the server is asked.
@@ -40,27 +55,32 @@ pub fn find_out(
     challenge: Option<Challenge>,
     client: &Client,
 ) -> Result<FoundOut> {
-    let challenge = match challenge {
-        Some(challenge) => challenge,
-        None => ask_server(wanted.url, client)?.unwrap_or_default(),
+    let (challenge, is_open) = match challenge {
+        Some(challenge) => (challenge, false),
+        None => ask_server(wanted.url, client)?,
     };
     let found = resource_metadata(wanted.url, &challenge, client)?;
+    if is_open && found.is_none() {
+        let next = format!("keyfob mcp-proxy {}", wanted.url);
+        return Err(Error::failed(format!("{} asks for no sign-in", wanted.url)).or_try(next));
+    }
     let metadata = match &found {
         Some(found) => authorization_server(found, wanted, client)?,
         None => legacy(wanted.url, client)?,
     };
     let row = row_of(wanted, &challenge, found.as_ref(), &metadata)?;
-    Ok(FoundOut { row, metadata })
+    Ok(FoundOut { row, metadata, resource_said: wanted.resource_said() })
 }
 
-/// The challenge of the server to a message without a credential; None: it gave none.
-fn ask_server(url: &str, client: &Client) -> Result<Option<Challenge>> {
+/// The challenge of the server to a message without a credential, and whether it took it as it was.
+fn ask_server(url: &str, client: &Client) -> Result<(Challenge, bool)> {
     const PING: &str = r#"{"jsonrpc":"2.0","id":"keyfob-0","method":"ping"}"#;
     let reply = client.send(mcp::post(url, PING, &mcp::Dress::default())?)?;
-    Ok(match reply.status {
+    let challenge = match reply.status {
         401 | 403 => challenge::bearer(reply.header_values("www-authenticate")),
         _ => None,
-    })
+    };
+    Ok((challenge.unwrap_or_default(), (200..300).contains(&reply.status)))
 }
 
 fn resource_metadata(
@@ -114,14 +134,13 @@ fn authorization_server(found: &Resource, wanted: &Wanted, client: &Client) -> R
         Some(metadata) if wanted.pkce_unlisted => Ok(metadata),
         Some(metadata) => {
             let what = format!("{} does not say whether it supports PKCE", metadata.issuer);
-            let next = format!("keyfob config set providers.{}.pkce_unlisted true", wanted.id);
+            let next = format!("keyfob login {} --pkce-unlisted", wanted.url);
             Err(Error::failed(what).or_try(next))
         }
         None => {
             let issuers = found.authorization_servers.join(" and ");
             let what = format!("{issuers} publishes no metadata of an authorization server");
-            Err(Error::failed(what)
-                .or_try(format!("keyfob mcp-proxy {} --client-id ID", wanted.url)))
+            Err(Error::failed(what))
         }
     }
 }
@@ -130,10 +149,8 @@ fn authorization_server(found: &Resource, wanted: &Wanted, client: &Client) -> R
 fn legacy(url: &str, client: &Client) -> Result<Metadata> {
     let origin = endpoint::origin(url).unwrap_or_default();
     for place in discovery::server_metadata_urls(&origin) {
-        if let Some(reply) = document(&place, client)?
-            && let Ok(metadata) = discovery::parse_server_metadata(&origin, &reply.body)
-        {
-            return Ok(metadata);
+        if let Some(reply) = document(&place, client)? {
+            return discovery::parse_legacy_metadata(&origin, &reply.body);
         }
     }
     Ok(discovery::legacy_metadata(&origin))
@@ -160,9 +177,13 @@ fn row_of(
     let listed = found.map_or(&[][..], |found| &found.scopes);
     let scopes = discovery::scopes(wanted.scope, challenge.scope.as_deref(), listed);
     row.scopes = discovery::union(&[&wanted.scopes_before, &scopes]);
-    let resource = wanted.resource.or(found.map(|found| found.resource.as_str()));
-    if let Some(resource) = resource.filter(|_| !wanted.no_resource) {
-        let pair = [("resource".to_owned(), resource.to_owned())];
+    add_offline_access(&mut row, wanted, metadata);
+    let said = wanted.resource_said();
+    // Where nobody names it, it is the server as the person names it (RFC 8707).
+    let found_out = || found.map_or(wanted.url.to_owned(), |found| found.resource.clone());
+    let resource = said.unwrap_or_else(found_out);
+    if !resource.is_empty() {
+        let pair = [("resource".to_owned(), resource)];
         row.authorize_params.extend(pair.clone());
         row.token_params = BTreeMap::from(pair);
     }
@@ -170,6 +191,20 @@ fn row_of(
     row.api = Some(Api { base: wanted.url.to_owned(), dialect: None, ..Api::default() });
     row.pkce_unlisted = wanted.pkce_unlisted;
     Ok(row)
+}
+
+/// OpenID's servers give a refresh token only to whoever asks for this scope, and asks anew
+/// (OpenID Connect Core section 11). What the person chose stays as it is.
+fn add_offline_access(row: &mut Provider, wanted: &Wanted, metadata: &Metadata) {
+    const OFFLINE: &str = "offline_access";
+    let is_listed = metadata.scopes_supported.iter().any(|scope| scope == OFFLINE);
+    if !is_listed || row.scopes.is_empty() || wanted.scope.is_some() {
+        return;
+    }
+    if !row.scopes.iter().any(|scope| scope == OFFLINE) && metadata.may_use("refresh_token") {
+        row.scopes.push(OFFLINE.to_owned());
+        row.authorize_params.insert("prompt".to_owned(), "consent".to_owned());
+    }
 }
 
 /// The same ports each time, so that a registered redirect stays good; then any that is free.

@@ -1,10 +1,12 @@
 //! One MCP server behind this process's stdin and stdout: each message goes out, its answer comes
 //! back, and whatever stands between is done on the way (facts: mcp.md).
 
+mod begin;
 mod events;
 mod exchange;
 pub mod fault;
 pub mod find_out;
+mod headless;
 mod older;
 pub mod register;
 mod session;
@@ -38,6 +40,7 @@ pub enum Transport {
 }
 
 /// What the person said of the server.
+#[derive(Clone)]
 pub struct Options {
     pub server: AccountRef,
     /// In its one form.
@@ -67,10 +70,17 @@ pub struct Bridge<'a> {
     news: Condvar,
 }
 
+/// What this process remembers of asking its person.
 #[derive(Default)]
 struct Told {
     has_been: bool,
     pending: Option<PendingLogin>,
+    /// A sign-in that is being begun for somebody who has no browser.
+    beginning: Option<headless::Beginning>,
+    /// The token that the server turned away though it had just been issued.
+    turned_away: Option<Secret>,
+    /// Scopes that were asked for, each time all of them.
+    scopes: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -173,6 +183,7 @@ impl<'a> Bridge<'a> {
     /// One line on stdout. Nobody reads it any more: the client is gone, and so are we.
     fn write(&self, line: &str) {
         if !matches!(term::print_piece(&format!("{line}\n")), Ok(true)) {
+            self.tools.store.discard();
             std::process::exit(0);
         }
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::agent::{KEYFOB, VISITOR};
@@ -15,6 +16,7 @@ use super::entra::Entra;
 use super::github::Github;
 use super::google_token::GoogleToken;
 use super::idp::{Dialect, Idp};
+use super::mcp_resource::McpResource;
 use super::model_api::Api;
 use super::tls::Server;
 use crate::network::fake_proxy::Proxy;
@@ -76,6 +78,11 @@ fn servers() -> Vec<(&'static str, Start)> {
         ("model api", || {
             let api = Api::start(door("groq"), |_| true);
             of(&api.origin(), api)
+        }),
+        ("mcp resource", || {
+            let idp = Arc::new(Idp::start(Dialect::oidc()));
+            let resource = McpResource::start(&idp);
+            of(&resource.url(), resource)
         }),
         ("mute", || at(Server::mute)),
         ("resetting", || at(Server::resetting)),

@@ -315,6 +315,11 @@ impl Idp {
         self.shared.world().ledger.live(token).is_some()
     }
 
+    /// The scope of an access token the protected resource would take now.
+    pub fn scope_of(&self, token: &str) -> Option<String> {
+        self.shared.world().ledger.live(token).map(|family| family.scope.clone())
+    }
+
     /// A refresh token that would be taken now; asking does not spend it.
     pub fn accepts_refresh(&self, token: &str) -> bool {
         self.shared.world().ledger.can_refresh(token)
