@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(server.to_string(), "https://mcp.example.com/mcp");
         assert_eq!(server.login_command(), "keyfob login https://mcp.example.com/mcp");
         // All that may be typed for one server is one provider, on every machine.
-        assert_eq!(server.provider, "mcp-mcp.example.com-7a930d27");
+        assert_eq!(server.provider, "mcp-mcp-example-com-7a930d27");
         for other in [
             "https://mcp.example.com",
             "https://mcp.example.com/MCP",

@@ -33,6 +33,9 @@ pub struct Registration {
     pub client_id: String,
     pub client_secret: Option<Secret>,
     pub client_auth: ClientAuth,
+    /// The scopes that it was registered with, which bound it (RFC 7591 section 2); none: it may ask
+    /// for any.
+    pub scopes: Vec<String>,
     /// Unix seconds; None: for ever.
     pub expires_at: Option<i64>,
     /// The person's own, which nothing replaces.
@@ -56,6 +59,8 @@ struct RegistrationOnDisk {
     client_id: String,
     client_secret: Option<String>,
     client_auth: ClientAuth,
+    #[serde(default)]
+    scopes: Vec<String>,
     expires_at: Option<i64>,
     #[serde(default)]
     is_given: bool,
@@ -153,6 +158,7 @@ impl Registration {
             client_id: found.client_id,
             client_secret: found.client_secret.map(Secret::new),
             client_auth: found.client_auth,
+            scopes: found.scopes,
             expires_at: found.expires_at,
             is_given: found.is_given,
         }
@@ -165,6 +171,7 @@ impl Registration {
             client_id: self.client_id.clone(),
             client_secret: self.client_secret.as_ref().map(|secret| secret.expose().to_owned()),
             client_auth: self.client_auth,
+            scopes: self.scopes.clone(),
             expires_at: self.expires_at,
             is_given: self.is_given,
         }
@@ -178,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    const ID: &str = "mcp-mcp.example.com-01234567";
+    const ID: &str = "mcp-mcp-example-com-01234567";
 
     fn store() -> Store {
         let mut random = [0; 8];
@@ -196,6 +203,7 @@ mod tests {
             client_id: "client-1".to_owned(),
             client_secret: secret.map(Secret::new),
             client_auth: ClientAuth::Basic,
+            scopes: vec!["read".to_owned()],
             expires_at: Some(1_900_000_000),
             is_given: false,
         }

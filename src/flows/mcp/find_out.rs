@@ -201,8 +201,11 @@ fn add_offline_access(row: &mut Provider, wanted: &Wanted, metadata: &Metadata) 
     if !is_listed || row.scopes.is_empty() || wanted.scope.is_some() {
         return;
     }
-    if !row.scopes.iter().any(|scope| scope == OFFLINE) && metadata.may_use("refresh_token") {
+    let has_it = |row: &Provider| row.scopes.iter().any(|scope| scope == OFFLINE);
+    if !has_it(row) && metadata.may_use("refresh_token") {
         row.scopes.push(OFFLINE.to_owned());
+    }
+    if has_it(row) {
         row.authorize_params.insert("prompt".to_owned(), "consent".to_owned());
     }
 }

@@ -84,6 +84,7 @@ fn of_person(
         client_id: id.to_owned(),
         client_secret: given.secret.clone(),
         client_auth: given.secret.as_ref().map_or(ClientAuth::None, |_| metadata.client_auth()),
+        scopes: Vec::new(),
         expires_at: None,
         is_given: true,
     };
@@ -108,11 +109,15 @@ fn ours(
         known.retain(|one| !is_here(one));
     }
     known.retain(|one| one.expires_at.is_none_or(|at| at > now));
-    let best = known.iter().filter(|one| is_here(one)).max_by_key(|one| one.is_given);
-    if let Some(registration) = best {
+    let may_ask = |one: &Registration| {
+        one.scopes.is_empty() || found.row.scopes.iter().all(|scope| one.scopes.contains(scope))
+    };
+    let fitting = known.iter().filter(|one| is_here(one) && may_ask(one));
+    if let Some(registration) = fitting.max_by_key(|one| one.is_given) {
         return Ok(registration.clone());
     }
     let registration = register(found, redirect_uri, given, client)?;
+    known.retain(|one| !is_here(one) || one.is_given);
     known.push(registration.clone());
     Ok(registration)
 }
@@ -136,6 +141,7 @@ fn register(
         client_id: registered.client_id,
         client_secret: registered.client_secret,
         client_auth: registered.client_auth,
+        scopes: found.row.scopes.clone(),
         expires_at: registered.client_secret_expires_at,
         is_given: false,
     })
