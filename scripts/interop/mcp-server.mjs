@@ -43,7 +43,6 @@ const provider = new Provider(issuer, {
   scopes: ['openid', 'offline_access', ...scope.split(' ')],
   pkce: { required: () => true },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
-  issueRefreshToken: () => true,
   expiresWithSession: () => false,
   rotateRefreshToken: true,
   cookies: { keys: ['interop'] },

@@ -42,7 +42,7 @@ count 1 registered
 count 1 "granted: authorization_code"
 count 1 "session begun"
 count 1 cancelled
-# count 1 "session ended"
+count 1 "session ended"
 ! grep -E 'error|: 4|: 5' "$log" | grep -v 'POST initialize: 401' || fail "the server complained"
 [ "$(wc -l <"$work/opened")" = 1 ] || fail "the browser was opened $(wc -l <"$work/opened") times"
 
@@ -73,7 +73,8 @@ step "mcp: a call that needs more scope"
 does step-up
 count 2 "granted: authorization_code"
 count 1 "POST tools/call: 403"
-saw "authorized: mcp:use mcp:admin"
+grep -qE '^authorized: (.* )?mcp:admin' "$log" || fail "nobody was asked for mcp:admin"
+"$keyfob" status "$url" | grep renews || fail "the second sign-in lost the refresh token"
 
 step "mcp: five programs at once"
 : >"$work/opened"
