@@ -41,7 +41,7 @@ bench: all
 	$(CARGO) build --locked --example issuer
 	bash scripts/bench.sh
 
-# beside programs that are not ours: OAuth servers, model APIs, Claude Code, Codex, git, kubectl
+# beside programs that are not ours: OAuth servers, model APIs, Claude Code, Codex, git, kubectl, MCP
 interop:
 	$(CARGO) build --locked --bin keyfob --example issuer
 	bash scripts/interop.sh

@@ -2,7 +2,8 @@
 # Prints how fast and how small keyfob is, each figure beside its target. A report and not a test: it fails only when
 # something cannot run. Ratios mean more than milliseconds: all candidates of a table take turns in one run.
 #   BENCH_RUNS=1000    runs of each candidate
-# The static build is measured where `make static` has left one.
+# The static build is measured where `make static` has left one; mcp-proxy where python3 is, and npm's mcp-remote beside it
+# where node and npm are.
 set -eu
 cd "$(dirname "$0")/.."
 runs=${BENCH_RUNS:-1000}
@@ -19,8 +20,9 @@ rustc --edition 2024 -O -C strip=symbols -o $tools/bare-rust scripts/bench/bare.
 # On the disk of the repository and not in /tmp, which may be memory: a refresh waits for two fsyncs.
 work=$(mktemp -d "$PWD/$tools/run.XXXXXX")
 issuer_pid=
+mcp_pid=
 finish() {
-  [ -z "$issuer_pid" ] || kill "$issuer_pid" 2>/dev/null || true
+  kill $issuer_pid $mcp_pid 2>/dev/null || true
   rm -rf "$work"
 }
 trap finish EXIT
@@ -105,3 +107,6 @@ for keyfob in "${keyfobs[@]}"; do
   row "$keyfob token, 200 at once, one expired account" "$(cut -f2 "$work/crowd")" ms 3000
   row "  refresh requests at the issuer" $(($(refreshes) - before)) "" 1
 done
+
+# shellcheck source=scripts/bench/mcp.sh
+. scripts/bench/mcp.sh

@@ -28,7 +28,7 @@ serve() {
   shift
   log="$work/$name.log"
   : >"$log"
-  node "$modules/$name.mjs" "$(free_port)" "$@" >"$log" 2>&1 &
+  node "$modules/$name.mjs" "$(free_port)" "$@" >>"$log" 2>&1 &
   servers+=($!)
   for _ in $(seq 200); do
     origin=$(sed -n 's/^listening on //p' "$log")
