@@ -195,6 +195,11 @@ impl Client {
         let config = Agent::config_builder()
             .accept("application/json")
             .http_status_as_error(false)
+            // 128 KiB each unless told otherwise, which a thousand calls at once would feel. A head that
+            // fills the buffer would wait for its end for ever, so its limit is lower.
+            .input_buffer_size(64 * 1024)
+            .output_buffer_size(32 * 1024)
+            .max_response_header_size(48 * 1024)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(proxy)
