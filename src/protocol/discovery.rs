@@ -1,4 +1,4 @@
-//! Server metadata (RFC 8414, OpenID Connect Discovery), and the scopes to ask a server for.
+//! Server metadata (RFC 8414, OpenID Connect Discovery).
 
 use serde::{Deserialize, Deserializer};
 use ureq::http::Uri;
@@ -221,27 +221,6 @@ impl Metadata {
     }
 }
 
-/// The scopes to ask for: the person's own words, else the challenge's, else all that the resource
-/// names. An empty list: send no scope, the server decides.
-pub fn scopes(asked: Option<&str>, challenge: Option<&str>, resource: &[String]) -> Vec<String> {
-    let challenge = challenge.filter(|words| !words.trim().is_empty());
-    match asked.or(challenge) {
-        Some(words) => union(&[&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>()]),
-        None => union(&[resource]),
-    }
-}
-
-/// All scopes of all sets, each once, in the order in which they are first seen.
-pub fn union(sets: &[&[String]]) -> Vec<String> {
-    let mut all = Vec::new();
-    for scope in sets.iter().copied().flatten() {
-        if !scope.is_empty() && !all.contains(scope) {
-            all.push(scope.clone());
-        }
-    }
-    all
-}
-
 fn unreadable(issuer: &str, what: &str) -> Error {
     Error::unreadable(text::harmless(issuer, 120), what.to_owned())
 }
@@ -403,22 +382,5 @@ mod tests {
         document["authorization_endpoint"] = json!("javascript:alert(1)");
         assert!(read(document).is_err());
         assert!(read(json!({"issuer": "https://h"})).is_err());
-    }
-
-    #[test]
-    fn the_first_scopes_that_are_there_are_asked_for() {
-        let resource = ["r1".to_owned(), "r2".to_owned(), "r1".to_owned()];
-        for (asked, challenge, expected) in [
-            (Some("a b  a"), Some("c"), &["a", "b"][..]),
-            (Some(""), Some("c"), &[]),
-            (None, Some("c d"), &["c", "d"]),
-            (None, Some(" "), &["r1", "r2"]),
-            (None, None, &["r1", "r2"]),
-        ] {
-            assert_eq!(scopes(asked, challenge, &resource), expected, "{asked:?} {challenge:?}");
-        }
-        assert!(scopes(None, None, &[]).is_empty());
-        let more = ["r2".to_owned(), "x".to_owned()];
-        assert_eq!(union(&[&resource, &[], &more]), ["r1", "r2", "x"]);
     }
 }

@@ -27,6 +27,7 @@ pub mod registration;
 pub mod request;
 pub mod resource;
 pub mod revoke;
+pub mod scopes;
 pub mod service_account;
 pub mod session;
 pub mod sign;

@@ -11,7 +11,7 @@ use crate::net::client::{Client, Reply};
 use crate::protocol::challenge::{self, Challenge};
 use crate::protocol::discovery::{self, Metadata, Pkce};
 use crate::protocol::resource::{self, Resource};
-use crate::protocol::{mcp, request};
+use crate::protocol::{mcp, request, scopes};
 use crate::provider::{Api, Provider, Redirect, Way};
 
 /// What is asked for beside what the server says.
@@ -175,8 +175,8 @@ fn row_of(
     row.ways = vec![Way::Browser];
     row.ways.extend(row.device_url.is_some().then_some(Way::Device));
     let listed = found.map_or(&[][..], |found| &found.scopes);
-    let scopes = discovery::scopes(wanted.scope, challenge.scope.as_deref(), listed);
-    row.scopes = discovery::union(&[&wanted.scopes_before, &scopes]);
+    let asked = scopes::to_ask(wanted.scope, challenge.scope.as_deref(), listed);
+    row.scopes = scopes::union(&[&wanted.scopes_before, &asked]);
     add_offline_access(&mut row, wanted, metadata);
     let said = wanted.resource_said();
     // Where nobody names it, it is the server as the person names it (RFC 8707).

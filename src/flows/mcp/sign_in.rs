@@ -14,7 +14,7 @@ use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, lock, register};
 use crate::net::client::Reply;
 use crate::protocol::challenge::{self, Challenge};
-use crate::protocol::{discovery, jsonrpc};
+use crate::protocol::{jsonrpc, scopes};
 use crate::secret::Secret;
 use crate::store::AccountLock;
 use crate::term;
@@ -126,8 +126,8 @@ impl Bridge<'_> {
         });
         let row = Asking::of(self).row().ok().flatten();
         let asked = row.map_or(Vec::new(), |row| row.scopes);
-        let wanted = discovery::scopes(None, challenge.scope.as_deref(), &[]);
-        let all = discovery::union(&[&asked, &granted, &wanted]);
+        let wanted = scopes::to_ask(None, challenge.scope.as_deref(), &[]);
+        let all = scopes::union(&[&asked, &granted, &wanted]);
         let words = all.join(" ");
         let next =
             format!("keyfob login {} --scope {}", self.options.url, text::shell_word(&words));
