@@ -15,8 +15,10 @@ const BOTH: &str = "application/json, text/event-stream";
 const EVENTS: &str = "text/event-stream";
 
 /// Names that the proxy fills in itself: nobody else's value may take their place.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 12] = [
     "accept",
+    "connection",
+    "content-length",
     "content-type",
     "host",
     "last-event-id",
@@ -24,6 +26,8 @@ const RESERVED: [&str; 8] = [
     "mcp-name",
     "mcp-protocol-version",
     "mcp-session-id",
+    "transfer-encoding",
+    "user-agent",
 ];
 
 /// What a request carries beside its body.

@@ -18,6 +18,7 @@ mod git;
 mod key;
 mod leaks;
 mod login;
+mod mcp_bridge;
 mod network;
 mod pending;
 mod provider;

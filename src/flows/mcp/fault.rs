@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::protocol::jsonrpc::{
-    self, NO_ANSWER, NOT_MCP, SIGN_IN_FAILED, SIGN_IN_NEEDED, UNREACHABLE,
+    self, CONNECTION_LOST, NO_ANSWER, NOT_MCP, SIGN_IN_FAILED, SIGN_IN_NEEDED, UNREACHABLE,
 };
 use crate::text;
 
@@ -18,6 +18,8 @@ pub struct Fault {
     pub next: Option<String>,
     pub retry_after_s: Option<u64>,
     pub scopes: Vec<String>,
+    /// What the server said, for the client alone: no log has it.
+    pub quote: Option<String>,
 }
 
 impl Fault {
@@ -31,6 +33,7 @@ impl Fault {
             next: None,
             retry_after_s: None,
             scopes: Vec::new(),
+            quote: None,
         }
     }
 
@@ -65,10 +68,39 @@ impl Fault {
             Error::Temporary { what, .. } if what.contains("did not answer in full") => {
                 Fault::new(NO_ANSWER, "time_out", error.to_string())
             }
+            // The request was sent, and nobody knows what became of it.
+            Error::Temporary { what, .. }
+                if what.ends_with("the connection was reset")
+                    || what
+                        .ends_with("the connection was closed before the answer was complete") =>
+            {
+                Fault::lost()
+            }
             Error::Unreadable { .. } => Fault::new(NOT_MCP, "protocol", error.to_string()),
             _ => Fault::new(UNREACHABLE, "network", error.to_string()),
         };
         Fault { next: error.next().map(str::to_owned), ..fault }
+    }
+
+    /// An answer that began and broke off.
+    pub fn of_broken(error: &Error) -> Fault {
+        match error {
+            Error::Temporary { .. } => Fault::lost(),
+            _ => Fault::of_network(error),
+        }
+    }
+
+    pub fn lost() -> Fault {
+        let what = "the connection was lost before the answer; the request may have run";
+        Fault::new(CONNECTION_LOST, "lost", what)
+    }
+
+    /// The message with what the server said.
+    pub fn in_full(&self) -> String {
+        match &self.quote {
+            Some(quote) => format!("{}: {quote}", self.message),
+            None => self.message.clone(),
+        }
     }
 
     /// The `data` of the error.

@@ -15,6 +15,7 @@ use super::entra::Entra;
 use super::github::Github;
 use super::google_token::GoogleToken;
 use super::idp::{Dialect, Idp};
+use super::mcp_server::{McpServer, Script};
 use super::tls::Server;
 use crate::network::fake_proxy::Proxy;
 
@@ -70,6 +71,10 @@ fn servers() -> Vec<(&'static str, Start)> {
         ("idp", || {
             let idp = Idp::start(Dialect::oidc());
             of(&idp.url("/"), idp)
+        }),
+        ("mcp", || {
+            let server = McpServer::start(Script::default());
+            of(&server.url(), server)
         }),
         ("mute", || at(Server::mute)),
         ("resetting", || at(Server::resetting)),

@@ -16,6 +16,7 @@ pub mod entra;
 pub mod github;
 pub mod google_token;
 pub mod idp;
+pub mod mcp_server;
 pub mod rsa_key;
 pub mod running;
 pub mod sandbox;
