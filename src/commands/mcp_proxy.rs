@@ -1,3 +1,4 @@
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::thread;
@@ -233,9 +234,20 @@ fn options(args: &McpProxy) -> Result<Options> {
         callback_port: port,
         auth_timeout: Duration::from_secs(args.auth_timeout),
         ephemeral: args.ephemeral,
+        most_at_once: most_at_once(),
         server,
         url,
     })
+}
+
+/// Each request under way holds a connection, of which a process may have only so many: the least that
+/// a system gives is 256. Some are left for all else.
+fn most_at_once() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let mut lines = limits.lines();
+    let limit = lines.find_map(|line| line.strip_prefix("Max open files"));
+    let soft = limit.and_then(|limit| limit.split_whitespace().next()?.parse().ok());
+    soft.unwrap_or(256_usize).saturating_sub(64).max(8)
 }
 
 fn variable(name: &str) -> Result<String> {
@@ -245,10 +257,10 @@ fn variable(name: &str) -> Result<String> {
 
 /// `NAME: VALUE` with its variables filled in.
 fn filled(header: &str) -> Result<(String, Secret)> {
-    let (name, template) = header.split_once(':').ok_or_else(|| {
+    let pair = header.split_once(':').map(|(name, template)| (name.trim(), template));
+    let (name, template) = pair.filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
         Error::usage("--header wants 'NAME: VALUE'").or_try("keyfob mcp-proxy --help")
     })?;
-    let name = name.trim();
     if mcp::is_reserved(name) {
         return Err(Error::usage(format!("keyfob sets the header {name} itself")));
     }

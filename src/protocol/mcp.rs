@@ -79,9 +79,10 @@ fn bare(method: Method, url: &str, body: Secret, dress: &Dress) -> Result<Reques
         .map_err(|_| Error::failed("that is no address a request can go to"))?;
     let headers = request.headers_mut();
     for (name, value) in dress.more {
-        let wrong = || Error::usage(format!("the header {name} cannot be sent"));
+        let wrong =
+            || Error::usage(format!("the header {name} has a name or value that cannot be sent"));
         let name = HeaderName::try_from(name.as_str()).map_err(|_| wrong())?;
-        headers.insert(name, sensitive(value.expose())?);
+        headers.insert(name, sensitive(value.expose()).map_err(|_| wrong())?);
     }
     if let Some(token) = dress.token {
         headers.insert(AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose()))?);

@@ -157,3 +157,32 @@ impl Gate {
         }
     }
 }
+
+/// So many at a time.
+pub struct Turns {
+    left: Mutex<usize>,
+    is_free: Condvar,
+}
+
+/// One of them, until it is dropped.
+pub struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    pub fn new(count: usize) -> Turns {
+        Turns { left: Mutex::new(count), is_free: Condvar::new() }
+    }
+
+    pub fn take(&self) -> Turn<'_> {
+        let left = lock(&self.left);
+        let left = self.is_free.wait_while(left, |left| *left == 0);
+        *left.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Turn(self)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.left) += 1;
+        self.0.is_free.notify_one();
+    }
+}

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::account::AccountRef;
 use crate::flows::fresh::Tools;
-use crate::flows::mcp::errand::{Errand, Gate};
+use crate::flows::mcp::errand::{Errand, Gate, Turns};
 use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::older::Older;
 use crate::flows::mcp::register::Given;
@@ -59,6 +59,8 @@ pub struct Options {
     pub auth_timeout: Duration,
     /// The home goes with the process.
     pub ephemeral: bool,
+    /// So many requests are under way together; more wait for their turn.
+    pub most_at_once: usize,
 }
 
 /// What is shared by all messages under way.
@@ -75,6 +77,7 @@ pub struct Bridge<'a> {
     told: Mutex<Told>,
     /// The server's own stream may be opened, or HTTP+SSE was lost or found again.
     news: Condvar,
+    turns: Turns,
     /// What stderr was told last, as a client that tries again and again needs no second line.
     said: Mutex<String>,
 }
@@ -131,6 +134,7 @@ impl<'a> Bridge<'a> {
             restarting: Mutex::default(),
             told: Mutex::default(),
             news: Condvar::new(),
+            turns: Turns::new(options.most_at_once),
             said: Mutex::default(),
         }
     }
@@ -150,7 +154,10 @@ impl<'a> Bridge<'a> {
         if let Some(gate) = before {
             gate.pass();
         }
+        // Notifications and answers never wait: requests may wait for them.
+        let turn = errand.id().map(|_| self.turns.take());
         let outcome = errand.hangup.during(|| self.exchange(errand));
+        drop(turn);
         errand.let_others_go();
         let is_awaited = errand.is_open() && errand.id().is_some();
         let outcome = match outcome {

@@ -13,7 +13,7 @@ use crate::support::sandbox::Sandbox;
 fn the_end_of_stdin_ends_the_session() {
     for status in [200, 204, 405, 404, 500] {
         let script = Script::of(LATEST).on("DELETE", move |_, out| out.status(status));
-        let server = McpServer::start(script);
+        let server = McpServer::serving(script);
         let proxy = Proxy::in_session(&server);
         let began = Instant::now();
         let output = proxy.finish();
@@ -27,7 +27,7 @@ fn the_end_of_stdin_ends_the_session() {
 
 #[test]
 fn a_server_that_hangs_at_the_end_holds_up_nobody() {
-    let server = McpServer::start(
+    let server = McpServer::serving(
         Script::of(LATEST)
             .on("DELETE", |_, out| drop(out.is_left_within(Duration::from_secs(20))))
             .on("tools/call", |_, out| drop(out.is_left_within(Duration::from_secs(20)))),
@@ -42,7 +42,7 @@ fn a_server_that_hangs_at_the_end_holds_up_nobody() {
 
 #[test]
 fn answers_under_way_still_come_when_stdin_has_ended() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |seen, out| {
         thread::sleep(Duration::from_millis(700));
         out.result(seen, json!({"late": true}));
     }));
@@ -55,7 +55,7 @@ fn answers_under_way_still_come_when_stdin_has_ended() {
 
 #[test]
 fn nothing_was_asked_and_nothing_is_said() {
-    let server = McpServer::start(Script::of(LATEST));
+    let server = McpServer::serving(Script::of(LATEST));
     let output = Proxy::start(&server).finish();
     assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
     assert!(server.seen().is_empty());
@@ -63,7 +63,7 @@ fn nothing_was_asked_and_nothing_is_said() {
 
 #[test]
 fn a_client_that_reads_no_more_is_gone() {
-    let server = McpServer::start(Script::of(LATEST));
+    let server = McpServer::serving(Script::of(LATEST));
     let sandbox = Sandbox::new();
     let mut child = Command::new(env!("CARGO_BIN_EXE_keyfob"))
         .args(["mcp-proxy", &server.url()])

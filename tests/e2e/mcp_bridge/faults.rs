@@ -9,7 +9,7 @@ use crate::support::tls::DeadPort;
 
 #[test]
 fn lines_that_are_no_messages_are_answered_where_they_can_be() {
-    let server = McpServer::start(Script::of(LATEST));
+    let server = McpServer::serving(Script::of(LATEST));
     let mut proxy = Proxy::in_session(&server);
     for line in ["hello \u{1b}[31m", "{", "[]", "7", "", "   ", r#"{"id":null,"method":"x"}"#] {
         proxy.line(line);
@@ -35,7 +35,7 @@ fn lines_that_are_no_messages_are_answered_where_they_can_be() {
 
 #[test]
 fn a_line_that_is_too_long_is_refused_and_the_next_one_read() {
-    let server = McpServer::start(Script::of(LATEST));
+    let server = McpServer::serving(Script::of(LATEST));
     let mut proxy = Proxy::in_session(&server);
     let long = "x".repeat(65 * 1024 * 1024);
     let head = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"x":""#;
@@ -67,7 +67,7 @@ fn an_unreachable_server_is_told_and_looked_for_again() {
 #[test]
 fn a_busy_server_is_told_with_its_wait() {
     for (status, wait) in [(503, Some("7")), (429, Some("2")), (500, None), (504, None)] {
-        let server = McpServer::start(Script::of(LATEST).on("tools/call", move |_, out| {
+        let server = McpServer::serving(Script::of(LATEST).on("tools/call", move |_, out| {
             if let Some(wait) = wait {
                 out.header("Retry-After", wait);
             }
@@ -102,7 +102,7 @@ fn answers_that_are_none_are_errors() {
     let script = Script::of(LATEST)
         .on("initialize", |seen, out| out.result(seen, handshake(LATEST)))
         .on("tools/call", nothing);
-    let server = McpServer::start(script);
+    let server = McpServer::serving(script);
     let mut proxy = Proxy::in_session(&server);
     let names = [
         "202",
@@ -129,7 +129,7 @@ fn answers_that_are_none_are_errors() {
 
 #[test]
 fn an_error_without_an_id_gets_that_of_the_request() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |seen, out| {
         let id = if seen.id() == 1 { Value::Null } else { seen.id() };
         let error = json!({"code": -32002, "message": "own", "data": {"uri": "x"}});
         let status = if seen.id() == 2 { 400 } else { 200 };
@@ -146,7 +146,7 @@ fn an_error_without_an_id_gets_that_of_the_request() {
 
 #[test]
 fn what_is_forbidden_is_told_with_the_servers_words_to_the_client_alone() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |_, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |_, out| {
         out.reply(403, "text/plain", &format!("not \u{1b}[1m for you {}", "x".repeat(500)));
     }));
     let mut proxy = Proxy::in_session(&server);
@@ -160,7 +160,7 @@ fn what_is_forbidden_is_told_with_the_servers_words_to_the_client_alone() {
 
 #[test]
 fn a_server_that_uses_ids_of_ours_is_refused() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |seen, out| {
         let id = "keyfob-proxy-initialize";
         out.events().event(&json!({"jsonrpc": "2.0", "id": id, "method": "ping"}));
         out.event(&json!({"jsonrpc": "2.0", "id": seen.id(), "result": {}}));
@@ -179,7 +179,7 @@ fn a_server_that_uses_ids_of_ours_is_refused() {
 /// A server that is modern only says so in its own words, which are all that a person has.
 #[test]
 fn a_server_without_handshakes_explains_itself() {
-    let server = McpServer::start(Script::default().on("initialize", |_, out| {
+    let server = McpServer::serving(Script::default().on("initialize", |_, out| {
         let error = json!({"code": -32022, "message": "m", "data": {"supported": ["2026-07-28"]}});
         let body = json!({"jsonrpc": "2.0", "id": null, "error": error}).to_string();
         out.reply(400, "application/json", &body);
@@ -203,7 +203,7 @@ fn a_handshake_that_is_not_answered_ends_in_time() {
         for has_head in [false, true] {
             scope.spawn(move || {
                 let server =
-                    McpServer::start(Script::of(LATEST).on("initialize", move |_, out| {
+                    McpServer::serving(Script::of(LATEST).on("initialize", move |_, out| {
                         if has_head {
                             out.events().raw(b": hello\n\n");
                         }

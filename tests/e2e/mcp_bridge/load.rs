@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -8,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::kit::{LATEST, Proxy};
 use crate::support::mcp_server::{McpServer, Script};
+use crate::support::running::Running;
+use crate::support::sandbox::Sandbox;
 
 #[test]
 fn a_thousand_calls_at_once_are_answered_once_each() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |seen, out| {
         let message = json!({"jsonrpc": "2.0", "id": seen.id(), "result": seen.json()["params"]});
         // Half of them as streams.
         if seen.id().as_u64().unwrap() % 2 == 0 {
@@ -38,9 +41,39 @@ fn a_thousand_calls_at_once_are_answered_once_each() {
     proxy.finish();
 }
 
+/// A system may give a process 256 files and no more; here it has 100.
+#[test]
+fn more_calls_than_connections_wait_for_their_turn() {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |seen, out| {
+        thread::sleep(Duration::from_millis(50));
+        out.result(seen, json!({}));
+    }));
+    let sandbox = Sandbox::new();
+    let running = Command::new("sh")
+        .args(["-c", "ulimit -n 100; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_keyfob"), "mcp-proxy"])
+        .arg(server.url())
+        .env_clear()
+        .env("HOME", sandbox.user_home())
+        .env("KEYFOB_HOME", sandbox.home())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map(|child| Running::new("keyfob mcp-proxy".to_owned(), sandbox.home(), child))
+        .unwrap();
+    let mut proxy = Proxy { running, sandbox };
+    proxy.shake_hands(&server);
+    (0..200).for_each(|id| proxy.call(id, "x"));
+    for id in 0..200 {
+        assert!(proxy.answer(&json!(id)).get("result").is_some());
+    }
+    assert_eq!(server.most_at_once(), 36);
+    assert_eq!(proxy.finish().stderr, "");
+}
+
 #[test]
 fn one_slow_call_blocks_nobody() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |seen, out| {
         if seen.json()["params"]["name"] == "slow" {
             thread::sleep(Duration::from_secs(2));
         }
@@ -62,7 +95,7 @@ fn one_slow_call_blocks_nobody() {
 #[test]
 fn connections_are_used_again() {
     let together = Arc::new(Barrier::new(10));
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", move |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", move |seen, out| {
         together.wait();
         out.result(seen, json!({}));
     }));
@@ -80,7 +113,7 @@ fn connections_are_used_again() {
 fn a_lost_network_is_told_to_each_who_waits_and_the_next_call_works() {
     let waiting = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&waiting);
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", move |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", move |seen, out| {
         if seen.id() == 0 {
             out.events();
         }

@@ -12,7 +12,7 @@ fn a_pretty_printed_answer_is_one_line_and_otherwise_as_it_came() {
     let pretty = "{\r\n  \"result\": {\"z\": 1.0, \"big\": 1152921504606846976,\n\t\"a\": 1e2, \
                   \"text\": \"a\\nb\"},\n  \"id\": 1,\n  \"jsonrpc\": \"2.0\"\n}\n";
     let server =
-        McpServer::start(Script::of(LATEST).on("tools/call", move |_, out| out.json(pretty)));
+        McpServer::serving(Script::of(LATEST).on("tools/call", move |_, out| out.json(pretty)));
     let mut proxy = Proxy::in_session(&server);
     proxy.call(1, "x");
     let wanted = "{    \"result\": {\"z\": 1.0, \"big\": 1152921504606846976, \t\"a\": 1e2, \
@@ -28,7 +28,7 @@ fn a_pretty_printed_answer_is_one_line_and_otherwise_as_it_came() {
 
 #[test]
 fn ids_come_back_as_they_went() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |seen, out| {
         // The text of the id, untouched.
         let id = seen.body.split("\"id\":").nth(1).and_then(|rest| rest.split(",\"").next());
         out.json(&format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{}}}}", id.unwrap()));
@@ -49,7 +49,7 @@ fn ids_come_back_as_they_went() {
 
 #[test]
 fn every_request_has_the_headers_of_its_revision() {
-    let server = McpServer::start(Script::of(LATEST));
+    let server = McpServer::serving(Script::of(LATEST));
     let mut proxy = Proxy::in_session(&server);
     proxy.call(1, "x");
     proxy.answer(&json!(1));
@@ -77,7 +77,7 @@ fn every_request_has_the_headers_of_its_revision() {
 #[test]
 fn the_revision_is_the_one_that_the_server_chose() {
     for version in ["2025-06-18", "2025-03-26"] {
-        let server = McpServer::start(Script::of(version));
+        let server = McpServer::serving(Script::of(version));
         let mut proxy = Proxy::in_session(&server);
         proxy.call(1, "x");
         proxy.answer(&json!(1));
@@ -90,7 +90,7 @@ fn the_revision_is_the_one_that_the_server_chose() {
 
 #[test]
 fn the_handshake_reaches_the_server_before_what_was_sent_behind_it() {
-    let server = McpServer::start(
+    let server = McpServer::serving(
         Script::of(LATEST)
             .on("initialize", |seen, out| {
                 thread::sleep(Duration::from_millis(300));
@@ -122,7 +122,7 @@ fn the_handshake_reaches_the_server_before_what_was_sent_behind_it() {
 #[test]
 fn slow_requests_run_side_by_side_and_answer_in_their_own_order() {
     let together = Arc::new(Barrier::new(20));
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", move |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", move |seen, out| {
         together.wait();
         // The last one asked is the first to be answered.
         let id = seen.id().as_u64().unwrap();
@@ -141,7 +141,7 @@ fn slow_requests_run_side_by_side_and_answer_in_their_own_order() {
 #[test]
 fn what_the_server_says_to_a_notification_reaches_nobody() {
     let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#;
-    let server = McpServer::start(
+    let server = McpServer::serving(
         Script::of(LATEST)
             .on("notifications/a", move |_, out| out.reply(400, "application/json", error))
             .on("notifications/b", move |_, out| out.json(error))
@@ -160,7 +160,7 @@ fn what_the_server_says_to_a_notification_reaches_nobody() {
 
 #[test]
 fn a_batch_goes_out_as_single_messages_and_comes_in_as_lines() {
-    let server = McpServer::start(Script::of("2025-03-26").on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::of("2025-03-26").on("tools/call", |seen, out| {
         let (id, log) = (seen.id(), json!({"jsonrpc": "2.0", "method": "notifications/log"}));
         out.json(&json!([log, {"jsonrpc": "2.0", "id": id, "result": {}}]).to_string());
     }));
@@ -178,7 +178,7 @@ fn a_batch_goes_out_as_single_messages_and_comes_in_as_lines() {
 
 #[test]
 fn a_redirect_is_followed_within_the_origin_and_remembered() {
-    let server = McpServer::start(Script::of(LATEST).on("initialize", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("initialize", |seen, out| {
         if seen.path == "/mcp" {
             return out.header("Location", "/v2/mcp").status(307);
         }

@@ -24,7 +24,7 @@ fn ask(proxy: &mut Proxy, id: impl Into<Value>, method: &str, mut params: Value)
 
 #[test]
 fn headers_repeat_the_message_and_there_is_no_session() {
-    let server = McpServer::start(Script::default());
+    let server = McpServer::serving(Script::default());
     let mut proxy = Proxy::start(&server);
     ask(&mut proxy, 1, "server/discover", json!({}));
     proxy.answer(&json!(1));
@@ -49,7 +49,7 @@ fn headers_repeat_the_message_and_there_is_no_session() {
 
 #[test]
 fn names_that_no_header_holds_are_encoded() {
-    let server = McpServer::start(Script::default());
+    let server = McpServer::serving(Script::default());
     let mut proxy = Proxy::start(&server);
     for (id, name, wanted) in [
         (1, "äö", "=?base64?w6TDtg==?="),
@@ -67,7 +67,7 @@ fn names_that_no_header_holds_are_encoded() {
 
 #[test]
 fn annotated_arguments_are_headers_and_tools_that_break_the_rules_are_gone() {
-    let server = McpServer::start(Script::default().on("tools/list", |seen, out| {
+    let server = McpServer::serving(Script::default().on("tools/list", |seen, out| {
         let property = |name: &str| json!({"type": "string", "x-mcp-header": name});
         let tool = |name: &str, header: &str| {
             json!({"name": name, "inputSchema":
@@ -90,7 +90,7 @@ fn annotated_arguments_are_headers_and_tools_that_break_the_rules_are_gone() {
 fn a_cancellation_closes_the_connection_and_nothing_more_is_said() {
     let (left, was_left) = mpsc::channel();
     let left = std::sync::Mutex::new(left);
-    let server = McpServer::start(Script::default().on("tools/call", move |seen, out| {
+    let server = McpServer::serving(Script::default().on("tools/call", move |seen, out| {
         if seen.json()["params"]["name"] == "stream" {
             out.events().event(&json!({"jsonrpc": "2.0", "method": "begun"}));
         }
@@ -124,7 +124,7 @@ fn a_cancellation_closes_the_connection_and_nothing_more_is_said() {
 
 #[test]
 fn a_lost_stream_is_an_error_and_nothing_is_repeated() {
-    let server = McpServer::start(Script::default().on("tools/call", |_, out| {
+    let server = McpServer::serving(Script::default().on("tools/call", |_, out| {
         out.events().raw(b"id: 1\nretry: 1\ndata:\n\n");
     }));
     let mut proxy = Proxy::start(&server);
@@ -137,7 +137,7 @@ fn a_lost_stream_is_an_error_and_nothing_is_repeated() {
 #[test]
 fn a_subscription_stays_open_and_does_not_hold_up_the_end() {
     let method = "notifications/subscriptions/acknowledged";
-    let server = McpServer::start(Script::default().on("subscriptions/listen", move |_, out| {
+    let server = McpServer::serving(Script::default().on("subscriptions/listen", move |_, out| {
         out.events().event(&json!({"jsonrpc": "2.0", "method": method}));
         out.is_left_within(Duration::from_secs(20));
     }));
@@ -151,7 +151,7 @@ fn a_subscription_stays_open_and_does_not_hold_up_the_end() {
 
 #[test]
 fn errors_of_the_revision_pass_with_their_status() {
-    let server = McpServer::start(Script::default().on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::default().on("tools/call", |seen, out| {
         let (status, code) = match seen.id().as_u64() {
             Some(1) => (400, -32020),
             Some(2) => (400, -32022),
@@ -180,7 +180,7 @@ fn a_probe_at_an_older_server_is_an_error_that_the_client_understands() {
     let own = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"not initialized"}}"#;
     for (status, body, code) in [(400, own, -32000), (404, "Not Found", -32601), (405, "", -32601)]
     {
-        let server = McpServer::start(
+        let server = McpServer::serving(
             Script::of("2025-11-25")
                 .on("server/discover", move |_, out| out.reply(status, "application/json", body)),
         );

@@ -50,7 +50,7 @@ fn the_older_transport_is_found_behind_each_refusal() {
     for (status, endpoint) in
         [(404, "/messages?s=1"), (405, "messages?s=1"), (400, "/messages?s=1")]
     {
-        let server = McpServer::start(older(status, endpoint));
+        let server = McpServer::serving(older(status, endpoint));
         let mut proxy = Proxy::start(&server);
         proxy.shake_hands(&server);
         (1..=3).for_each(|id| proxy.call(id, "x"));
@@ -70,7 +70,7 @@ fn the_older_transport_is_found_behind_each_refusal() {
 
 #[test]
 fn each_transport_can_be_forced() {
-    let server = McpServer::start(older(405, "/messages"));
+    let server = McpServer::serving(older(405, "/messages"));
     let mut proxy = Proxy::with(&server.url(), |cmd| cmd.arg("--transport").arg("sse"));
     proxy.shake_hands(&server);
     proxy.finish();
@@ -85,9 +85,9 @@ fn each_transport_can_be_forced() {
 
 #[test]
 fn an_address_of_another_server_is_refused_and_nothing_goes_there() {
-    let other = McpServer::start(Script::default());
+    let other = McpServer::serving(Script::default());
     let endpoint = format!("http://127.0.0.1:{}/messages", other.port);
-    let server = McpServer::start(older(405, endpoint.leak()));
+    let server = McpServer::serving(older(405, endpoint.leak()));
     let mut proxy =
         Proxy::with(&server.url(), |cmd| cmd.arg("--header").arg("Authorization: Bearer hunter2"));
     proxy.initialize();
@@ -100,7 +100,7 @@ fn an_address_of_another_server_is_refused_and_nothing_goes_there() {
 #[test]
 fn where_there_is_neither_both_refusals_are_told() {
     for get in [404, 200] {
-        let server = McpServer::start(
+        let server = McpServer::serving(
             Script::default()
                 .on("initialize", |_, out| out.reply(405, "text/html", "<p>"))
                 .on("GET", move |_, out| out.reply(get, "text/html", "<p>")),
@@ -118,7 +118,7 @@ fn where_there_is_neither_both_refusals_are_told() {
 #[test]
 fn what_the_newer_transport_said_counts_when_the_older_is_not_there() {
     let own = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"own words"}}"#;
-    let server = McpServer::start(
+    let server = McpServer::serving(
         Script::default().on("initialize", move |_, out| out.reply(400, "application/json", own)),
     );
     let mut proxy = Proxy::start(&server);
@@ -129,13 +129,12 @@ fn what_the_newer_transport_said_counts_when_the_older_is_not_there() {
 
 #[test]
 fn a_stream_without_an_address_is_given_up() {
-    let server = McpServer::start(Script::default().on("initialize", |_, out| out.status(405)).on(
-        "GET",
-        |_, out| {
+    let server = McpServer::serving(
+        Script::default().on("initialize", |_, out| out.status(405)).on("GET", |_, out| {
             out.events().event(&json!({"jsonrpc": "2.0", "method": "early"}));
             out.is_left_within(Duration::from_secs(20));
-        },
-    ));
+        }),
+    );
     let mut proxy = Proxy::start(&server);
     proxy.initialize();
     proxy.error("init", -31008);
@@ -146,7 +145,7 @@ fn a_stream_without_an_address_is_given_up() {
 
 #[test]
 fn a_lost_stream_fails_what_waits_and_is_opened_again_with_the_handshake() {
-    let server = McpServer::start(older(405, "/messages"));
+    let server = McpServer::serving(older(405, "/messages"));
     let mut proxy = Proxy::start(&server);
     proxy.shake_hands(&server);
     proxy.call(1, "never");
@@ -166,7 +165,7 @@ fn a_lost_stream_fails_what_waits_and_is_opened_again_with_the_handshake() {
 
 #[test]
 fn a_server_that_went_away_is_told_to_each_request_and_found_again_by_the_next() {
-    let server = McpServer::start(older(405, "/messages"));
+    let server = McpServer::serving(older(405, "/messages"));
     let port = server.port;
     let mut proxy = Proxy::start(&server);
     proxy.shake_hands(&server);

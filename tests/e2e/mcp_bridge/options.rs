@@ -8,7 +8,7 @@ use crate::support::sandbox::Sandbox;
 
 #[test]
 fn headers_of_the_person_go_with_every_request() {
-    let server = McpServer::start(Script::of(LATEST));
+    let server = McpServer::serving(Script::of(LATEST));
     let mut proxy = Proxy::with(&server.url(), |cmd| {
         cmd.arg("--header")
             .arg("Authorization: Bearer ${MY_TOKEN}")
@@ -33,7 +33,7 @@ fn headers_of_the_person_go_with_every_request() {
 
 #[test]
 fn a_header_that_the_server_refuses_begins_no_sign_in() {
-    let server = McpServer::start(Script::default().on("initialize", |_, out| out.status(401)));
+    let server = McpServer::serving(Script::default().on("initialize", |_, out| out.status(401)));
     let mut proxy = Proxy::with(&server.url(), |cmd| {
         cmd.arg("--header").arg("authorization: Bearer hunter2-token")
     });
@@ -92,7 +92,7 @@ fn what_cannot_be_meant_is_said_before_anything_is_read() {
 
 #[test]
 fn a_log_says_what_went_on_and_no_secret() {
-    let server = McpServer::start(
+    let server = McpServer::serving(
         Script::of(LATEST)
             .on("tools/call", |_, out| out.reply(403, "text/plain", "hunter2-body"))
             .on("ping", |_, out| out.reply(503, "text/plain", "hunter2-body")),
@@ -125,7 +125,7 @@ fn a_log_says_what_went_on_and_no_secret() {
 
 #[test]
 fn without_a_wish_there_is_no_log() {
-    let server = McpServer::start(Script::of(LATEST));
+    let server = McpServer::serving(Script::of(LATEST));
     for value in ["", "0", "false"] {
         let mut proxy = Proxy::with(&server.url(), |cmd| cmd.env("MCP_PROXY_DEBUG", value));
         proxy.shake_hands(&server);
@@ -136,7 +136,7 @@ fn without_a_wish_there_is_no_log() {
 
 #[test]
 fn a_log_that_has_grown_is_put_aside() {
-    let server = McpServer::start(Script::of(LATEST));
+    let server = McpServer::serving(Script::of(LATEST));
     let sandbox = Sandbox::new();
     let path = sandbox.work().join("own.log");
     fs::write(&path, "old\n".repeat(256 * 1024)).unwrap();

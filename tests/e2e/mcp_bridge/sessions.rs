@@ -44,7 +44,7 @@ fn a_forgotten_session_is_begun_again_once_for_all_who_meet_that() {
         let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"x"}}"#;
         if_next(seen, out, 404, body);
     });
-    let server = McpServer::start(script.on("GET", |_, out| {
+    let server = McpServer::serving(script.on("GET", |_, out| {
         out.events();
         out.is_left_within(Duration::from_secs(20));
     }));
@@ -78,7 +78,7 @@ fn servers_that_say_400_to_a_lost_session_are_understood() {
     ] {
         let script = forgetful(next_session);
         let script = script.on("tools/call", move |seen, out| if_next(seen, out, 400, body));
-        let server = McpServer::start(script);
+        let server = McpServer::serving(script);
         let mut proxy = Proxy::in_session(&server);
         proxy.call(1, "x");
         assert_eq!(proxy.answer(&json!(1))["result"]["in"], "the next", "{body}");
@@ -89,7 +89,7 @@ fn servers_that_say_400_to_a_lost_session_are_understood() {
 #[test]
 fn a_session_forgotten_twice_is_an_error_and_no_loop() {
     let script = forgetful(next_session).on("tools/call", |_, out| out.status(404));
-    let server = McpServer::start(script);
+    let server = McpServer::serving(script);
     let mut proxy = Proxy::in_session(&server);
     proxy.call(1, "x");
     proxy.error(1, -31007);
@@ -108,7 +108,7 @@ fn a_session_that_cannot_be_begun_again_is_an_error_for_all_and_the_next_call_tr
         }
         next_session(seen, out);
     };
-    let server = McpServer::start(forgetful(again).on("tools/call", move |seen, out| {
+    let server = McpServer::serving(forgetful(again).on("tools/call", move |seen, out| {
         if seen.id().as_u64() < Some(3) {
             together.wait();
         }
@@ -133,7 +133,7 @@ fn a_server_that_comes_back_with_another_revision_is_an_error() {
         out.result(seen, handshake("2025-03-26"));
     };
     let script = forgetful(other).on("tools/call", |seen, out| if_next(seen, out, 404, ""));
-    let server = McpServer::start(script);
+    let server = McpServer::serving(script);
     let mut proxy = Proxy::in_session(&server);
     proxy.call(1, "x");
     let error = proxy.error(1, -31007);
@@ -143,7 +143,7 @@ fn a_server_that_comes_back_with_another_revision_is_an_error() {
 
 #[test]
 fn without_a_session_there_is_none_to_lose() {
-    let server = McpServer::start(
+    let server = McpServer::serving(
         Script::of(LATEST)
             .on("initialize", |seen, out| out.result(seen, handshake(LATEST)))
             .on("tools/call", |_, out| out.status(404)),
@@ -160,7 +160,7 @@ fn without_a_session_there_is_none_to_lose() {
 
 #[test]
 fn cookies_of_a_balancer_come_back_to_it() {
-    let server = McpServer::start(Script::of(LATEST).on("initialize", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("initialize", |seen, out| {
         out.header("Mcp-Session-Id", SESSION);
         out.header("Set-Cookie", "lb=node-3; Path=/; HttpOnly").header("Set-Cookie", "b=2");
         out.result(seen, handshake(LATEST));

@@ -9,7 +9,7 @@ use crate::support::mcp_server::{McpServer, SESSION, Script};
 
 #[test]
 fn only_messages_come_out_of_a_stream() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |_, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |_, out| {
         out.events();
         out.raw("\u{feff}: a comment\r\n\r\nid: 1\r\ndata:\r\n\r\n".as_bytes());
         out.raw(b"event: ping\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"wrong\"}\n\n");
@@ -38,7 +38,7 @@ fn only_messages_come_out_of_a_stream() {
 
 #[test]
 fn the_server_may_ask_on_either_stream() {
-    let server = McpServer::start(
+    let server = McpServer::serving(
         Script::of(LATEST)
             .on("tools/call", |seen, out| {
                 out.events().event(&json!({"jsonrpc": "2.0", "id": 1, "method": "roots/list"}));
@@ -76,7 +76,7 @@ fn the_server_may_ask_on_either_stream() {
 #[test]
 fn no_stream_of_its_own_is_no_fault_whatever_the_server_says() {
     for status in [405, 404, 406, 400, 501, 503, 200] {
-        let server = McpServer::start(
+        let server = McpServer::serving(
             Script::of(LATEST).on("GET", move |_, out| out.reply(status, "text/html", "<p>no</p>")),
         );
         let mut proxy = Proxy::in_session(&server);
@@ -92,7 +92,7 @@ fn no_stream_of_its_own_is_no_fault_whatever_the_server_says() {
 #[test]
 fn the_servers_own_stream_is_taken_up_where_it_ended() {
     let times = AtomicUsize::new(0);
-    let server = McpServer::start(Script::of(LATEST).on("GET", move |_, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("GET", move |_, out| {
         out.events();
         if times.fetch_add(1, Ordering::SeqCst) == 0 {
             out.raw(b"id: e-7\nretry: 500\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"one\"}\n\n");
@@ -114,7 +114,7 @@ fn the_servers_own_stream_is_taken_up_where_it_ended() {
 
 #[test]
 fn an_answer_is_fetched_where_its_stream_broke_off() {
-    let server = McpServer::start(
+    let server = McpServer::serving(
         Script::of(LATEST)
             .on("tools/call", |_, out| drop(out.events().raw(b"retry: 100\nid: p-1\ndata:\n\n")))
             .on("GET", |seen, out| match seen.header("last-event-id") {
@@ -135,7 +135,7 @@ fn an_answer_is_fetched_where_its_stream_broke_off() {
 
 #[test]
 fn an_answer_that_cannot_be_fetched_is_an_error_and_the_request_is_not_repeated() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |seen, out| {
         match seen.id().as_u64() {
             // A stream without ids, a JSON body in half, an end before the head.
             Some(1) => drop(out.events().event(&json!({"jsonrpc": "2.0", "method": "some"}))),
@@ -163,7 +163,7 @@ fn an_answer_that_cannot_be_fetched_is_an_error_and_the_request_is_not_repeated(
 
 #[test]
 fn a_cancellation_is_told_and_its_stream_stays_open() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |seen, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |seen, out| {
         out.events().event(&json!({"jsonrpc": "2.0", "method": "begun"}));
         assert!(!out.is_left_within(Duration::from_millis(700)), "the client left");
         out.event(&json!({"jsonrpc": "2.0", "id": seen.id(), "result": {"though": true}}));
@@ -181,7 +181,7 @@ fn a_cancellation_is_told_and_its_stream_stays_open() {
 
 #[test]
 fn what_was_cancelled_gets_no_error_of_ours() {
-    let server = McpServer::start(Script::of(LATEST).on("tools/call", |_, out| {
+    let server = McpServer::serving(Script::of(LATEST).on("tools/call", |_, out| {
         out.events().event(&json!({"jsonrpc": "2.0", "method": "begun"}));
         out.is_left_within(Duration::from_millis(500));
     }));
@@ -197,7 +197,7 @@ fn what_was_cancelled_gets_no_error_of_ours() {
 /// A stream whose end is not seen would keep an old session's events coming.
 #[test]
 fn an_answer_on_the_servers_own_stream_counts() {
-    let server = McpServer::start(
+    let server = McpServer::serving(
         Script::of(LATEST)
             .on("tools/call", |_, out| {
                 out.events();

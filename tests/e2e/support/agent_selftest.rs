@@ -73,7 +73,7 @@ fn servers() -> Vec<(&'static str, Start)> {
             of(&idp.url("/"), idp)
         }),
         ("mcp", || {
-            let server = McpServer::start(Script::default());
+            let server = McpServer::serving(Script::default());
             of(&server.url(), server)
         }),
         ("mute", || at(Server::mute)),

@@ -193,7 +193,7 @@ pub struct McpServer {
 }
 
 impl McpServer {
-    pub fn start(script: Script) -> McpServer {
+    pub fn serving(script: Script) -> McpServer {
         McpServer::start_at(0, script)
     }
 
