@@ -33,8 +33,6 @@ pub const CONNECTION_LOST: i64 = -31006;
 pub const SESSION_LOST: i64 = -31007;
 /// What answers is no MCP server, or breaks its rules.
 pub const NOT_MCP: i64 = -31008;
-/// Client and server have no revision in common.
-pub const NO_COMMON_VERSION: i64 = -31009;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

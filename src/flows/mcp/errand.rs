@@ -68,7 +68,7 @@ impl Errand {
     }
 
     pub fn is_first(&self) -> bool {
-        self.method() == "initialize"
+        jsonrpc::is_initialize(&self.message.value)
     }
 
     /// Of the stateless revision: it has no session.

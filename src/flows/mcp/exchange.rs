@@ -42,6 +42,7 @@ impl Bridge<'_> {
                 return self.begin_older(errand, None);
             }
         }
+        self.remember_wish(errand);
         let mut tries = Tries::default();
         loop {
             let token = self.token(&mut tries)?;

@@ -14,12 +14,12 @@ pub struct Fault {
     pub code: i64,
     pub kind: &'static str,
     pub message: String,
+    /// What follows in the message are the server's words, which no log has.
+    pub own_bytes: u32,
     pub status: Option<u16>,
     pub next: Option<String>,
     pub retry_after_s: Option<u64>,
     pub scopes: Vec<String>,
-    /// What the server said, for the client alone: no log has it.
-    pub quote: Option<String>,
 }
 
 impl Fault {
@@ -28,12 +28,12 @@ impl Fault {
         Fault {
             code,
             kind,
+            own_bytes: u32::MAX,
             message,
             status: None,
             next: None,
             retry_after_s: None,
             scopes: Vec::new(),
-            quote: None,
         }
     }
 
@@ -95,12 +95,16 @@ impl Fault {
         Fault::new(CONNECTION_LOST, "lost", what)
     }
 
-    /// The message with what the server said.
-    pub fn in_full(&self) -> String {
-        match &self.quote {
-            Some(quote) => format!("{}: {quote}", self.message),
-            None => self.message.clone(),
-        }
+    /// The same with what the server said.
+    pub fn quoting(mut self, words: &str) -> Fault {
+        self.own_bytes = u32::try_from(self.message.len()).unwrap_or(u32::MAX);
+        self.message = format!("{}: {words}", self.message);
+        self
+    }
+
+    /// What is said of it in a log.
+    pub fn in_own_words(&self) -> &str {
+        self.message.get(..self.own_bytes as usize).unwrap_or(&self.message)
     }
 
     /// The `data` of the error.

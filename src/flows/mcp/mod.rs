@@ -95,6 +95,9 @@ struct State {
     version: Option<String>,
     /// The handshake as the client began it, to be repeated when the server forgets the session.
     initialize: Option<String>,
+    /// What the client asked of its session for as long as it lasts: the level of the log, and what it
+    /// wants to hear of.
+    wishes: BTreeMap<String, String>,
     /// How often it was begun: streams of an earlier one are over.
     epoch: u64,
     has_stream: bool,
@@ -197,16 +200,16 @@ impl<'a> Bridge<'a> {
     /// The one answer to a request that got none, and a word to the person.
     fn fail(&self, errand: &Errand, fault: &Fault) {
         let what = errand.name();
-        self.note(&format!("{what}: {} {}", fault.code, fault.message));
+        self.note(&format!("{what}: {} {}", fault.code, fault.in_own_words()));
         // A sign-in has its own words.
         if fault.code != jsonrpc::SIGN_IN_NEEDED {
-            self.warn(&format!("{what}: {}", fault.message));
+            self.warn(&format!("{what}: {}", fault.in_own_words()));
         }
         if let Some(id) = errand.id()
             && !errand.is_given_up()
             && errand.settle()
         {
-            self.write(&jsonrpc::error(id, fault.code, &fault.in_full(), fault.data()));
+            self.write(&jsonrpc::error(id, fault.code, &fault.message, fault.data()));
         }
         let is_late = fault.code == jsonrpc::NO_ANSWER && errand.id().is_some();
         if is_late && !errand.is_first() && !errand.is_modern() {

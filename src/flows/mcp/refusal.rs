@@ -111,7 +111,7 @@ impl Bridge<'_> {
         let quote = body.ok().filter(|said| !said.is_empty() && !said.starts_with('<'));
         let what = format!("the server does not allow it (status {status})");
         let fault = Fault::new(jsonrpc::NOT_ALLOWED, "forbidden", what).status(status);
-        Err(Fault { quote, ..fault })
+        Err(quote.map_or(fault.clone(), |quote| fault.quoting(&quote)))
     }
 }
 

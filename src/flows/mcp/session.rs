@@ -33,6 +33,7 @@ impl Bridge<'_> {
         state.initialize = Some(line.to_owned());
         state.session = None;
         state.version = None;
+        state.wishes.clear();
         state.has_stream = false;
         state.epoch += 1;
         state.listening.cut();
@@ -103,9 +104,34 @@ impl Bridge<'_> {
         }
         let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
         self.send_own(&done, true).map_err(|error| failed(&error.to_string()))?;
+        self.repeat_wishes();
         self.want_events();
         self.note("the server forgot the session; a new one was begun");
         Ok(())
+    }
+
+    /// What a new session has to be asked again, as the client does not know that there is one.
+    pub(super) fn remember_wish(&self, errand: &Errand) {
+        let message = &errand.message;
+        let uri = message.value["params"]["uri"].as_str().unwrap_or_default();
+        let wishes = &mut lock(&self.state).wishes;
+        match errand.method() {
+            "logging/setLevel" => drop(wishes.insert(String::new(), message.line.clone())),
+            "resources/subscribe" => drop(wishes.insert(uri.to_owned(), message.line.clone())),
+            "resources/unsubscribe" => drop(wishes.remove(uri)),
+            _ => {}
+        }
+    }
+
+    fn repeat_wishes(&self) {
+        let wishes: Vec<_> = lock(&self.state).wishes.values().cloned().collect();
+        for (number, line) in wishes.iter().enumerate() {
+            let mut message: Value = serde_json::from_str(line).unwrap_or_default();
+            message["id"] = Value::from(format!("{OWN_IDS}{number}"));
+            if self.send_own(&message.to_string(), true).is_err() {
+                self.note("the new session could not be asked what the old one was");
+            }
+        }
     }
 
     /// The client's handshake once more, under an id that it cannot use.

@@ -41,7 +41,9 @@ fn older(status: u16, endpoint: &'static str) -> Script {
             let (sender, messages) = mpsc::channel();
             *stream.lock().unwrap() = Some(sender);
             out.events().raw(format!("event: endpoint\r\ndata: {endpoint}\r\n\r\n").as_bytes());
-            messages.iter().for_each(|message| drop(out.event(&message)));
+            for message in messages {
+                out.event(&message);
+            }
         })
 }
 

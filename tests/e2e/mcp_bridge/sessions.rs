@@ -70,6 +70,33 @@ fn a_forgotten_session_is_begun_again_once_for_all_who_meet_that() {
 }
 
 #[test]
+fn what_the_old_session_was_asked_for_its_time_is_asked_of_the_new_one() {
+    let script = forgetful(next_session).on("tools/call", |seen, out| if_next(seen, out, 404, ""));
+    let server = McpServer::serving(script);
+    let mut proxy = Proxy::in_session(&server);
+    proxy.ask(1, "logging/setLevel", json!({"level": "info"}));
+    proxy.ask(2, "resources/subscribe", json!({"uri": "file:///kept"}));
+    proxy.ask(3, "resources/subscribe", json!({"uri": "file:///gone"}));
+    (1..=3).for_each(|id| drop(proxy.answer(&json!(id))));
+    proxy.ask(4, "resources/unsubscribe", json!({"uri": "file:///gone"}));
+    proxy.answer(&json!(4));
+    proxy.call(5, "x");
+    proxy.answer(&json!(5));
+    let seen = server.seen();
+    let again = seen.iter().filter(|seen| seen.header("mcp-session-id") == Some(NEXT));
+    let again: Vec<_> = again.filter(|seen| seen.verb == "POST").collect();
+    let methods: Vec<_> = again.iter().map(|seen| seen.method()).collect();
+    let wanted =
+        ["notifications/initialized", "logging/setLevel", "resources/subscribe", "tools/call"];
+    assert_eq!(methods, wanted);
+    assert_eq!(again[1].json()["params"]["level"], "info");
+    assert_eq!(again[2].json()["params"]["uri"], "file:///kept");
+    // Their answers are nobody's.
+    assert_eq!(proxy.lines().len(), 6);
+    proxy.finish();
+}
+
+#[test]
 fn servers_that_say_400_to_a_lost_session_are_understood() {
     for body in [
         r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"No valid session ID"}}"#,

@@ -116,7 +116,9 @@ fn the_servers_own_stream_is_taken_up_where_it_ended() {
 fn an_answer_is_fetched_where_its_stream_broke_off() {
     let server = McpServer::serving(
         Script::of(LATEST)
-            .on("tools/call", |_, out| drop(out.events().raw(b"retry: 100\nid: p-1\ndata:\n\n")))
+            .on("tools/call", |_, out| {
+                out.events().raw(b"retry: 100\nid: p-1\ndata:\n\n");
+            })
             .on("GET", |seen, out| match seen.header("last-event-id") {
                 Some("p-1") => drop(out.events().raw(b"id: p-2\ndata:\n\n")),
                 Some("p-2") => {

@@ -114,6 +114,11 @@ impl Out {
         self
     }
 
+    /// Says nothing until the client leaves, or the test has long ended.
+    pub fn hang(&mut self) {
+        self.is_left_within(Duration::from_secs(20));
+    }
+
     /// Waits until the client hangs up; false: it did not.
     pub fn is_left_within(&mut self, limit: Duration) -> bool {
         self.is_last = true;
