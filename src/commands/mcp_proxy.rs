@@ -1,26 +1,30 @@
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use argh::{ArgsInfo, FromArgs};
+use serde_json::Value;
 
 use crate::account::AccountRef;
 use crate::commands::App;
 use crate::error::{Error, Result};
+use crate::flows::mcp::errand::Gate;
 use crate::flows::mcp::register::Given;
-use crate::flows::mcp::{Bridge, Gate, Options, Transport};
-use crate::protocol::jsonrpc::{self, Message, Parsed};
+use crate::flows::mcp::{Bridge, Options, Transport, is_own_id};
+use crate::protocol::jsonrpc::{self, Kind, Message, Parsed};
 use crate::protocol::mcp;
 use crate::secret::Secret;
 use crate::store::{Log, Store};
 use crate::term;
+use crate::text;
 
 /// A longer line is no message.
 const LINE_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
-/// Answers under way when stdin ends get so much time.
-const LAST_WAIT: Duration = Duration::from_secs(2);
+/// Answers under way when stdin ends get so much time, and then the server to hear of the end.
+const LAST_WAIT: Duration = Duration::from_millis(1_500);
+const END_WAIT: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 512 * 1024;
 
 /// Connects a program that speaks MCP over stdin and stdout to an MCP server on the
@@ -114,44 +118,40 @@ pub fn run(args: &McpProxy) -> Result<()> {
     let app = App::for_server(store, args.timeout, &options.url);
     let log = log(args, &app)?;
     let bridge = Bridge::new(&options, app.tools(), log);
-    let under_way = AtomicUsize::new(0);
     thread::scope(|scope| {
         scope.spawn(|| bridge.listen());
         let mut stdin = BufReader::new(std::io::stdin());
         let mut gate: Option<Gate> = None;
         while let Some(line) = next_line(&mut stdin) {
             for message in messages(&line) {
-                let (before, own) = (gate.clone(), Bridge::gate_of(&message));
-                gate = own.clone().or(gate);
-                let (bridge, under_way) = (&bridge, &under_way);
-                under_way.fetch_add(1, Ordering::SeqCst);
-                let work = move || {
-                    bridge.deliver(&message, before.as_ref(), own.as_ref());
-                    under_way.fetch_sub(1, Ordering::SeqCst);
-                };
-                let spawned =
-                    thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
-                if spawned.is_err() {
-                    term::say("keyfob: no thread can be started: a message was lost");
-                    under_way.fetch_sub(1, Ordering::SeqCst);
+                let (key, errand) = bridge.take_in(message);
+                let before = gate.clone();
+                gate = errand.gate.clone().or(gate);
+                let bridge = &bridge;
+                let work = move || bridge.deliver(key, &errand, before.as_ref());
+                let builder = thread::Builder::new().stack_size(STACK_BYTES);
+                if builder.spawn_scoped(scope, work).is_err() {
+                    bridge.lose(key);
                 }
             }
         }
-        // The client is gone. Whoever is still at work is left behind: only the process ends them.
+        // The client is gone.
         let deadline = Instant::now() + LAST_WAIT;
-        while under_way.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
+        while !bridge.is_idle() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
         }
-        bridge.end();
-        app.store.discard();
-        std::process::exit(0)
+        bridge.leave(END_WAIT)
     })
 }
 
-/// The next line of the client, without its end; None: no more will come.
+/// The next line of the client, without its end; None: no more will come. Of one that is too long only
+/// the beginning is kept, which is no message.
 fn next_line(stdin: &mut impl BufRead) -> Option<String> {
     let mut bytes = Vec::new();
     let read = stdin.by_ref().take(LINE_LIMIT_BYTES).read_until(b'\n', &mut bytes).ok()?;
+    if read as u64 == LINE_LIMIT_BYTES && !bytes.ends_with(b"\n") {
+        stdin.skip_until(b'\n').ok()?;
+    }
     (read > 0).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -160,24 +160,39 @@ fn messages(line: &str) -> Vec<Message> {
     if line.trim().is_empty() {
         return Vec::new();
     }
+    let is_ours = |message: &Message| {
+        message.kind == Kind::Request && message.id.as_ref().is_some_and(is_own_id)
+    };
     match jsonrpc::parse(line) {
-        Parsed::Message(message) => vec![*message],
-        Parsed::Batch(all) => all,
-        Parsed::Invalid { id: Some(id), why } => {
-            let data = jsonrpc::data("invalid", None, None, None);
-            let answer = jsonrpc::error(&id, jsonrpc::INVALID_REQUEST, why, data);
-            // The end of stdin follows, if nobody reads.
-            let _ = term::print(&answer);
+        Parsed::Message(message) if is_ours(&message) => {
+            refuse(message.id.as_ref(), "ids that begin so are the proxy's own", line);
             Vec::new()
         }
-        Parsed::Invalid { id: None, why } => {
-            term::warn(&format!("a line of the client was left out: {why}"));
+        Parsed::Message(message) => vec![*message],
+        Parsed::Batch(all) => all,
+        Parsed::Invalid { id, why } => {
+            refuse(id.as_ref(), why, line);
+            Vec::new()
+        }
+        Parsed::NoJson if line.len() as u64 >= LINE_LIMIT_BYTES => {
+            refuse(jsonrpc::id_at_start(line).as_ref(), "a line of more than 64 MiB", line);
             Vec::new()
         }
         Parsed::NoJson => {
-            term::warn("a line of the client was left out: it is no JSON");
+            refuse(None, "it is no JSON", line);
             Vec::new()
         }
+    }
+}
+
+/// Tells the person of a line that goes nowhere, and the client if the line had an id.
+fn refuse(id: Option<&Value>, why: &str, line: &str) {
+    let beginning = text::harmless(line, 80);
+    term::warn(&format!("a line of the client was left out: {why}: {beginning}"));
+    if let Some(id) = id {
+        let data = jsonrpc::data("invalid", None, None, None);
+        // The end of stdin follows, if nobody reads.
+        let _ = term::print(&jsonrpc::error(id, jsonrpc::INVALID_REQUEST, why, data));
     }
 }
 
@@ -202,8 +217,11 @@ fn options(args: &McpProxy) -> Result<Options> {
         }
         (None, None) => None,
     };
+    let headers: Vec<_> = args.header.iter().map(|header| filled(header)).collect::<Result<_>>()?;
+    // What cannot be sent is better known now than with each message.
+    mcp::get(&url, &mcp::Dress { more: &headers, ..mcp::Dress::default() })?;
     Ok(Options {
-        headers: args.header.iter().map(|header| filled(header)).collect::<Result<_>>()?,
+        headers,
         given: Given {
             id: args.client_id.clone(),
             secret: secret.map(Secret::new),
@@ -216,9 +234,21 @@ fn options(args: &McpProxy) -> Result<Options> {
         transport: args.transport,
         callback_port: port,
         auth_timeout: Duration::from_secs(args.auth_timeout),
+        ephemeral: args.ephemeral,
+        most_at_once: most_at_once(),
         server,
         url,
     })
+}
+
+/// Each request under way holds a connection, of which a process may have only so many: the least that
+/// a system gives is 256. Some are left for all else.
+fn most_at_once() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let mut lines = limits.lines();
+    let limit = lines.find_map(|line| line.strip_prefix("Max open files"));
+    let soft = limit.and_then(|limit| limit.split_whitespace().next()?.parse().ok());
+    soft.unwrap_or(256_usize).saturating_sub(64).max(8)
 }
 
 fn variable(name: &str) -> Result<String> {
@@ -228,10 +258,10 @@ fn variable(name: &str) -> Result<String> {
 
 /// `NAME: VALUE` with its variables filled in.
 fn filled(header: &str) -> Result<(String, Secret)> {
-    let (name, template) = header.split_once(':').ok_or_else(|| {
+    let pair = header.split_once(':').map(|(name, template)| (name.trim(), template));
+    let (name, template) = pair.filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
         Error::usage("--header wants 'NAME: VALUE'").or_try("keyfob mcp-proxy --help")
     })?;
-    let name = name.trim();
     if mcp::is_reserved(name) {
         return Err(Error::usage(format!("keyfob sets the header {name} itself")));
     }

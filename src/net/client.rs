@@ -9,11 +9,12 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header, response};
 use ureq::tls::TlsConfig;
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::resolver::DefaultResolver;
 
 use crate::endpoint::{check, check_link_local};
 use crate::error::{Error, Result};
 use crate::net::failure::{self, Attempt};
+use crate::net::hangup::{Hangup, OneByOne};
 use crate::net::{ca, guard, proxy};
 use crate::secret::Secret;
 use crate::text::harmless;
@@ -23,6 +24,8 @@ const USER_AGENT: &str = concat!("keyfob/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT_S: u64 = 10;
 /// Who is on the same link answers within milliseconds, or is not there.
 const LINK_LOCAL_CONNECT_TIMEOUT: Duration = Duration::from_millis(800);
+/// An MCP client may have many requests under way, and the next ones should find a connection.
+const IDLE_CONNECTIONS: usize = 32;
 pub(super) const BODY_LIMIT_BYTES: u64 = 1024 * 1024;
 
 /// What a server answered, whatever its status. `content_type` is lower case and without
@@ -202,6 +205,8 @@ impl Client {
             .max_response_header_size(48 * 1024)
             .max_redirects(0)
             .max_redirects_will_error(false)
+            .max_idle_connections(IDLE_CONNECTIONS)
+            .max_idle_connections_per_host(IDLE_CONNECTIONS)
             .proxy(proxy)
             .timeout_connect(Some(connect_timeout))
             .timeout_global(Some(Duration::from_secs(self.timeout_s)))
@@ -210,10 +215,10 @@ impl Client {
             .user_agent(USER_AGENT)
             .build();
         if is_judged_here {
-            let (connector, resolver) = (DefaultConnector::default(), guard::PublicOnly::default());
+            let (connector, resolver) = (OneByOne::default(), guard::PublicOnly::default());
             return Ok(Agent::with_parts(config, connector, resolver));
         }
-        Ok(config.new_agent())
+        Ok(Agent::with_parts(config, OneByOne::default(), DefaultResolver::default()))
     }
 }
 
@@ -239,7 +244,14 @@ pub(super) fn bounded<T: Send + 'static>(
 ) -> std::result::Result<T, ureq::Error> {
     let agent = agent.clone();
     let (sender, answer) = mpsc::channel();
-    thread::spawn(move || sender.send(exchange(&agent)));
+    let hangup = Hangup::current();
+    thread::spawn(move || {
+        let outcome = match hangup {
+            Some(hangup) => hangup.during(|| exchange(&agent)),
+            None => exchange(&agent),
+        };
+        sender.send(outcome)
+    });
     let limit = Duration::from_secs(timeout_s);
     answer.recv_timeout(limit).unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
 }

@@ -5,6 +5,7 @@ pub mod ca;
 pub mod client;
 pub mod failure;
 pub mod guard;
+pub mod hangup;
 pub mod loopback;
 pub mod page;
 pub mod probe;

@@ -197,6 +197,12 @@ pub fn with_id(text: &str, id: &Value) -> Option<String> {
     }
 }
 
+/// The id near the beginning of a request that was cut off: one that stands before its `params`.
+pub fn id_at_start(cut: &str) -> Option<Value> {
+    let head = cut.split_once("\"params\"").map_or("", |(head, _)| head);
+    value(&format!("{}}}", head.trim_end().strip_suffix(',')?))?.get("id").and_then(exact)
+}
+
 /// The revision that a message of the stateless era carries.
 pub fn meta_version(message: &Value) -> Option<&str> {
     message.get("params")?.get("_meta")?.get("io.modelcontextprotocol/protocolVersion")?.as_str()
@@ -330,6 +336,19 @@ mod tests {
             ("Not Found", None),
         ] {
             assert_eq!(with_id(text, &json!(7)).as_deref(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cut_request_may_show_its_id() {
+        for (cut, wanted) in [
+            (r#"{"jsonrpc":"2.0","id":7,"method":"m", "params":{"x":"aaa"#, Some(json!(7))),
+            (r#"{"id":"a","params":["#, Some(json!("a"))),
+            (r#"{"jsonrpc":"2.0","method":"m","params":{"id":7,"x":"aaa"#, None),
+            (r#"{"method":"m","x":"aaa"#, None),
+            ("aaa", None),
+        ] {
+            assert_eq!(id_at_start(cut), wanted, "{cut}");
         }
     }
 

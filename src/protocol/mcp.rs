@@ -15,8 +15,10 @@ const BOTH: &str = "application/json, text/event-stream";
 const EVENTS: &str = "text/event-stream";
 
 /// Names that the proxy fills in itself: nobody else's value may take their place.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 12] = [
     "accept",
+    "connection",
+    "content-length",
     "content-type",
     "host",
     "last-event-id",
@@ -24,6 +26,8 @@ const RESERVED: [&str; 8] = [
     "mcp-name",
     "mcp-protocol-version",
     "mcp-session-id",
+    "transfer-encoding",
+    "user-agent",
 ];
 
 /// What a request carries beside its body.
@@ -75,9 +79,10 @@ fn bare(method: Method, url: &str, body: Secret, dress: &Dress) -> Result<Reques
         .map_err(|_| Error::failed("that is no address a request can go to"))?;
     let headers = request.headers_mut();
     for (name, value) in dress.more {
-        let wrong = || Error::usage(format!("the header {name} cannot be sent"));
+        let wrong =
+            || Error::usage(format!("the header {name} has a name or value that cannot be sent"));
         let name = HeaderName::try_from(name.as_str()).map_err(|_| wrong())?;
-        headers.insert(name, sensitive(value.expose())?);
+        headers.insert(name, sensitive(value.expose()).map_err(|_| wrong())?);
     }
     if let Some(token) = dress.token {
         headers.insert(AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose()))?);

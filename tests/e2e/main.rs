@@ -19,6 +19,7 @@ mod key;
 mod leaks;
 mod login;
 mod mcp_auth;
+mod mcp_bridge;
 mod network;
 mod pending;
 mod provider;

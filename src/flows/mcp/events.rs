@@ -3,15 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
+use crate::flows::mcp::errand::Errand;
+use crate::flows::mcp::exchange::{Tries, late, protocol};
 use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, lock};
 use crate::net::stream::Stream;
-use crate::protocol::jsonrpc::{self, Kind, Message};
+use crate::protocol::jsonrpc::{self, Message, Parsed};
 use crate::protocol::mcp;
 use crate::protocol::sse::{Decoder, Event};
-use crate::secret::Secret;
 
 const EVENT_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 const RESUMES: u32 = 5;
@@ -27,80 +26,78 @@ const SHORT_LIVES: u32 = 5;
 struct Cursor {
     last_id: Option<String>,
     retry: Option<Duration>,
-    has_answer: bool,
+    /// Something came since this was last looked at.
+    is_moving: bool,
 }
 
 impl Bridge<'_> {
     /// The events of an answer, until the answer itself has come and the stream has ended.
-    pub(super) fn relay(&self, message: &Message, mut stream: Stream) -> Result<(), Fault> {
+    pub(super) fn relay(&self, errand: &Errand, mut stream: Stream) -> Result<(), Fault> {
         let mut cursor = Cursor::default();
-        let is_request = message.kind == Kind::Request;
-        let is_modern = jsonrpc::meta_version(&message.value).is_some();
-        let mut pause = FIRST_PAUSE;
-        for attempt in 0..=RESUMES {
-            self.follow(message, &mut stream, &mut cursor)?;
-            if cursor.has_answer
-                || !is_request
-                || message.id.as_ref().is_some_and(|id| self.is_cancelled(id))
-            {
-                return Ok(());
+        let is_over = || errand.id().is_none() || !errand.is_open() || errand.is_given_up();
+        let (mut pause, mut resumes) = (FIRST_PAUSE, 0);
+        self.follow(errand, &mut stream, &mut cursor)?;
+        while !is_over() && !errand.hangup.is_cut() {
+            if std::mem::take(&mut cursor.is_moving) {
+                (pause, resumes) = (FIRST_PAUSE, 0);
             }
-            let Some(last_id) = cursor.last_id.clone().filter(|_| !is_modern) else { break };
-            if attempt == RESUMES {
-                break;
-            }
-            std::thread::sleep(cursor.retry.unwrap_or(pause));
-            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            let last_id = cursor.last_id.clone().filter(|_| !errand.is_modern());
+            let Some(last_id) = last_id.filter(|_| resumes < RESUMES) else {
+                return Err(Fault::lost());
+            };
+            std::thread::sleep(cursor.retry.unwrap_or(pause).min(LONGEST_PAUSE));
+            (pause, resumes) = ((pause * 3 / 2).min(LONGEST_PAUSE), resumes + 1);
             match self.open_events(Some(&last_id)) {
-                Ok(next) if is_stream(&next) => stream = next,
-                Ok(_) | Err(_) => break,
+                Ok(next) if is_stream(&next) => {
+                    stream = next;
+                    self.follow(errand, &mut stream, &mut cursor)?;
+                }
+                Ok(next) if next.head.status < 500 => return Err(Fault::lost()),
+                Ok(_) | Err(_) => {}
             }
         }
-        let what = "the connection was lost before the answer; the request may have run";
-        Err(Fault::new(jsonrpc::CONNECTION_LOST, "lost", what))
+        if is_over() { Ok(()) } else { Err(late()) }
     }
 
     /// Relays until the stream ends, however it ends.
     fn follow(
         &self,
-        message: &Message,
+        errand: &Errand,
         stream: &mut Stream,
         cursor: &mut Cursor,
     ) -> Result<(), Fault> {
         let mut decoder = Decoder::with_limit(EVENT_LIMIT_BYTES);
         while let Ok(Some(piece)) = stream.next() {
-            let Some(events) = decoder.feed(&piece) else {
-                return Err(Fault::new(
-                    jsonrpc::NOT_MCP,
-                    "protocol",
-                    "the server sent an endless event",
-                ));
-            };
+            let events = decoder.feed(&piece);
+            let events = events.ok_or_else(|| protocol("the server sent an endless event"))?;
             for event in events {
-                self.take_event(message, &event, cursor);
-            }
-            if message.id.as_ref().is_some_and(|id| self.is_cancelled(id)) {
-                return Ok(());
+                self.take_event(errand, &event, cursor);
             }
         }
         Ok(())
     }
 
-    fn take_event(&self, message: &Message, event: &Event, cursor: &mut Cursor) {
+    fn take_event(&self, errand: &Errand, event: &Event, cursor: &mut Cursor) {
         if event.id.is_some() {
+            cursor.is_moving |= cursor.last_id != event.id;
             cursor.last_id.clone_from(&event.id);
         }
         cursor.retry = event.retry_ms.map(Duration::from_millis).or(cursor.retry);
+        self.pass_event(errand, event);
+    }
+
+    /// The message in an event, if there is one.
+    pub(super) fn pass_event(&self, errand: &Errand, event: &Event) {
         if event.data.is_empty() || event.name != "message" {
             return;
         }
-        let Ok(value) = serde_json::from_str::<Value>(&event.data) else {
-            return self.note("an event that is no JSON was left out");
-        };
-        let line = jsonrpc::one_line(&event.data).unwrap_or_else(|| value.to_string());
-        let is_answer = message.id.as_ref().is_some_and(|id| jsonrpc::is_answer_to(&value, id));
-        cursor.has_answer |= is_answer;
-        self.hand_over(message, &value, &line);
+        match jsonrpc::parse(&event.data) {
+            Parsed::Message(said) => self.hand_over(errand, &said),
+            Parsed::Batch(all) => all.iter().for_each(|said| self.hand_over(errand, said)),
+            Parsed::Invalid { .. } | Parsed::NoJson => {
+                self.note("an event that is no message was left out");
+            }
+        }
     }
 
     // ---- the server's own stream
@@ -117,7 +114,7 @@ impl Bridge<'_> {
         loop {
             let epoch = {
                 let mut state = lock(&self.state);
-                while !(state.has_stream && state.epoch > seen && state.endpoint.is_none()) {
+                while !(state.has_stream && state.epoch > seen) {
                     let woken = self.news.wait(state);
                     state = woken.unwrap_or_else(std::sync::PoisonError::into_inner);
                 }
@@ -130,53 +127,48 @@ impl Bridge<'_> {
 
     /// One session's stream. Whatever is no stream means that there is none, which is no fault.
     fn listen_in(&self, epoch: u64) {
-        let nobody = Message::nobody();
+        let nobody = Errand::new(Message::nobody());
+        let is_current = || {
+            let mut state = lock(&self.state);
+            state.listening = nobody.hangup.clone();
+            state.epoch == epoch
+        };
         let mut cursor = Cursor::default();
-        let mut pause = FIRST_PAUSE;
-        let mut short_lives = 0;
-        while short_lives < SHORT_LIVES && lock(&self.state).epoch == epoch {
+        let (mut pause, mut short_lives, mut has_been) = (FIRST_PAUSE, 0, false);
+        while short_lives < SHORT_LIVES && is_current() {
             let began = Instant::now();
-            match self.open_events(cursor.last_id.as_deref()) {
+            let opened = nobody.hangup.during(|| self.open_events(cursor.last_id.as_deref()));
+            match opened {
                 Ok(mut stream) if is_stream(&stream) => {
+                    has_been = true;
                     // A fault ends this stream and nothing else.
-                    let _ = self.follow(&nobody, &mut stream, &mut cursor);
+                    let _ = nobody.hangup.during(|| self.follow(&nobody, &mut stream, &mut cursor));
+                    short_lives += 1;
+                    if began.elapsed() >= SHORT_LIFE {
+                        (short_lives, pause) = (0, FIRST_PAUSE);
+                    }
                 }
-                Ok(stream) if stream.head.status >= 500 => {}
+                Ok(stream)
+                    if has_been && (stream.head.status == 429 || stream.head.status >= 500) => {}
                 Ok(_) => return,
-                Err(_) if cursor.last_id.is_none() && short_lives > 0 => return,
+                // The network may come back.
                 Err(_) => {}
             }
-            if began.elapsed() < SHORT_LIFE {
-                short_lives += 1;
-            } else {
-                (short_lives, pause) = (0, FIRST_PAUSE);
+            if nobody.hangup.is_cut() {
+                return;
             }
-            std::thread::sleep(cursor.retry.unwrap_or(pause));
+            std::thread::sleep(cursor.retry.unwrap_or(pause).min(LONGEST_PAUSE));
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
     }
 
-    fn open_events(&self, last_event_id: Option<&str>) -> crate::error::Result<Stream> {
-        let token = self.token_at_hand();
-        let request = {
-            let state = lock(&self.state);
-            let cookies = state.cookie_header();
-            let dress = mcp::Dress {
-                token: token.as_ref(),
-                session: state.session.as_ref(),
-                version: state.version.as_deref(),
-                cookies: cookies.as_ref(),
-                last_event_id,
-                more: &self.options.headers,
-            };
-            mcp::get(&self.options.url, &dress)?
-        };
-        self.tools.client.open_patient(request, HEAD_LIMIT_S, None)
-    }
-
-    /// The token as it is on disk, for what must not begin a sign-in.
-    fn token_at_hand(&self) -> Option<Secret> {
-        self.account().map(|account| account.secret().clone()).filter(|token| !token.is_empty())
+    fn open_events(&self, last_event_id: Option<&str>) -> Result<Stream, Fault> {
+        // Renewed if need be; a sign-in is begun by messages alone.
+        let token = self.token(&mut Tries::default())?;
+        let request = self.dressed(token.as_ref(), last_event_id, mcp::get);
+        let request = request.map_err(|error| Fault::of_network(&error))?;
+        let opened = self.tools.client.open_patient(request, HEAD_LIMIT_S, None);
+        opened.map_err(|error| Fault::of_network(&error))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::endpoint;
 use crate::error::Error;
 use crate::net::guard;
 use crate::protocol::jsonrpc::{
-    self, NO_ANSWER, NOT_MCP, SIGN_IN_FAILED, SIGN_IN_NEEDED, UNREACHABLE,
+    self, CONNECTION_LOST, NO_ANSWER, NOT_MCP, SIGN_IN_FAILED, SIGN_IN_NEEDED, UNREACHABLE,
 };
 use crate::text;
 
@@ -16,6 +16,8 @@ pub struct Fault {
     pub code: i64,
     pub kind: &'static str,
     pub message: String,
+    /// What follows in the message are the server's words, which no log has.
+    pub own_bytes: u32,
     pub status: Option<u16>,
     pub next: Option<String>,
     pub retry_after_s: Option<u64>,
@@ -28,6 +30,7 @@ impl Fault {
         Fault {
             code,
             kind,
+            own_bytes: u32::MAX,
             message,
             status: None,
             next: None,
@@ -70,10 +73,43 @@ impl Fault {
             Error::Temporary { what, .. } if what.contains("did not answer in full") => {
                 Fault::new(NO_ANSWER, "time_out", error.to_string())
             }
+            // The request was sent, and nobody knows what became of it.
+            Error::Temporary { what, .. }
+                if what.ends_with("the connection was reset")
+                    || what
+                        .ends_with("the connection was closed before the answer was complete") =>
+            {
+                Fault::lost()
+            }
             Error::Unreadable { .. } => Fault::new(NOT_MCP, "protocol", error.to_string()),
             _ => Fault::new(UNREACHABLE, "network", error.to_string()),
         };
         Fault { next: error.next().map(str::to_owned), ..fault }
+    }
+
+    /// An answer that began and broke off.
+    pub fn of_broken(error: &Error) -> Fault {
+        match error {
+            Error::Temporary { .. } => Fault::lost(),
+            _ => Fault::of_network(error),
+        }
+    }
+
+    pub fn lost() -> Fault {
+        let what = "the connection was lost before the answer; the request may have run";
+        Fault::new(CONNECTION_LOST, "lost", what)
+    }
+
+    /// The same with what the server said.
+    pub fn quoting(mut self, words: &str) -> Fault {
+        self.own_bytes = u32::try_from(self.message.len()).unwrap_or(u32::MAX);
+        self.message = format!("{}: {words}", self.message);
+        self
+    }
+
+    /// What is said of it in a log.
+    pub fn in_own_words(&self) -> &str {
+        self.message.get(..self.own_bytes as usize).unwrap_or(&self.message)
     }
 
     /// The `data` of the error.

@@ -2,28 +2,35 @@
 //! back, and whatever stands between is done on the way (facts: mcp.md).
 
 mod begin;
+pub mod errand;
 mod events;
 mod exchange;
 pub mod fault;
 pub mod find_out;
 mod headless;
 mod older;
+mod refusal;
 pub mod register;
 mod session;
 pub mod sign_in;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::account::AccountRef;
 use crate::flows::fresh::Tools;
+use crate::flows::mcp::errand::{Errand, Gate, Turns};
 use crate::flows::mcp::fault::Fault;
+use crate::flows::mcp::older::Older;
 use crate::flows::mcp::register::Given;
+use crate::net::hangup::Hangup;
 use crate::pending::PendingLogin;
-use crate::protocol::jsonrpc::{self, Kind, Message};
+use crate::protocol::jsonrpc::{self, Message};
 use crate::protocol::modern::Annotations;
 use crate::secret::Secret;
 use crate::store::Log;
@@ -53,6 +60,10 @@ pub struct Options {
     pub transport: Transport,
     pub callback_port: Option<u16>,
     pub auth_timeout: Duration,
+    /// The home goes with the process.
+    pub ephemeral: bool,
+    /// So many requests are under way together; more wait for their turn.
+    pub most_at_once: usize,
 }
 
 /// What is shared by all messages under way.
@@ -63,11 +74,15 @@ pub struct Bridge<'a> {
     state: Mutex<State>,
     /// One person is asked at a time, and one handshake is repeated at a time.
     signing: Mutex<()>,
-    restarting: Mutex<()>,
+    /// How the last repetition failed, for those who waited for it.
+    restarting: Mutex<Option<(Instant, Fault)>>,
     /// The sign-in that a person was told of, where no browser can be opened.
     told: Mutex<Told>,
-    /// An answer came on the stream of HTTP+SSE, or the stream was lost.
+    /// The server's own stream may be opened, or HTTP+SSE was lost or found again.
     news: Condvar,
+    turns: Turns,
+    /// What stderr was told last, as a client that tries again and again needs no second line.
+    said: Mutex<String>,
 }
 
 /// What this process remembers of asking its person.
@@ -90,43 +105,35 @@ struct State {
     version: Option<String>,
     /// The handshake as the client began it, to be repeated when the server forgets the session.
     initialize: Option<String>,
+    /// What the client asked of its session for as long as it lasts: the level of the log, and what it
+    /// wants to hear of.
+    wishes: BTreeMap<String, String>,
     /// How often it was begun: streams of an earlier one are over.
     epoch: u64,
     has_stream: bool,
-    /// Where HTTP+SSE takes messages.
-    endpoint: Option<String>,
-    /// Ids of requests whose answer comes on the stream of HTTP+SSE.
-    awaited: BTreeSet<String>,
-    /// Requests that the client no longer wants, of the revision without notifications of that.
-    cancelled: BTreeSet<String>,
+    /// Ends the server's own stream.
+    listening: Hangup,
+    /// Where the server sent us, within its origin.
+    moved: Option<String>,
+    older: Older,
+    /// The client's messages under way; the key tells nothing but the order.
+    open: BTreeMap<u64, Arc<Errand>>,
+    next_key: u64,
     cookies: BTreeMap<String, String>,
     annotations: Annotations,
-}
-
-/// Closed until a message is through; those after it wait.
-#[derive(Clone, Default)]
-pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn open(&self) {
-        *lock(&self.0.0) = true;
-        self.0.1.notify_all();
-    }
-
-    fn pass(&self, limit: Duration) {
-        let deadline = Instant::now() + limit;
-        let mut is_open = lock(&self.0.0);
-        while !*is_open && Instant::now() < deadline {
-            let wait = deadline.saturating_duration_since(Instant::now());
-            let woken = self.0.1.wait_timeout(is_open, wait);
-            is_open = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
 }
 
 /// A thread that panicked leaves nothing half done here: each change is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Requests of the proxy's own have ids that begin so, and nobody else's may.
+const OWN_IDS: &str = "keyfob-proxy-";
+
+/// Whether an id is one that only the proxy's own requests have.
+pub fn is_own_id(id: &Value) -> bool {
+    id.as_str().is_some_and(|id| id.starts_with(OWN_IDS))
 }
 
 impl<'a> Bridge<'a> {
@@ -140,34 +147,83 @@ impl<'a> Bridge<'a> {
             restarting: Mutex::default(),
             told: Mutex::default(),
             news: Condvar::new(),
+            turns: Turns::new(options.most_at_once),
+            said: Mutex::default(),
         }
     }
 
-    /// The gate for what comes after this message, if others have to wait for it.
-    pub fn gate_of(message: &Message) -> Option<Gate> {
-        let method = message.method.as_deref();
-        let holds = matches!(method, Some("initialize" | "notifications/initialized"));
-        holds.then(Gate::default)
+    /// A message that was read; `deliver` does the rest.
+    pub fn take_in(&self, message: Message) -> (u64, Arc<Errand>) {
+        let errand = Arc::new(Errand::new(message));
+        let mut state = lock(&self.state);
+        state.next_key += 1;
+        let key = state.next_key;
+        state.open.insert(key, Arc::clone(&errand));
+        (key, errand)
     }
 
-    /// One message of the client, from its line to its answer. `before` is the gate to wait at, `own`
-    /// the one to open.
-    pub fn deliver(&self, message: &Message, before: Option<&Gate>, own: Option<&Gate>) {
+    /// One message of the client, from its line to its answer. `before` is the gate to wait at.
+    pub fn deliver(&self, key: u64, errand: &Errand, before: Option<&Gate>) {
         if let Some(gate) = before {
-            gate.pass(LONGEST_WAIT);
+            gate.pass();
         }
-        let outcome = self.exchange(message, own);
-        if let Some(gate) = own {
-            gate.open();
+        // Notifications and answers never wait: requests may wait for them.
+        let turn = errand.id().map(|_| self.turns.take());
+        let outcome = errand.hangup.during(|| self.exchange(errand));
+        drop(turn);
+        errand.let_others_go();
+        let is_awaited = errand.is_open() && errand.id().is_some();
+        let outcome = match outcome {
+            // The answer comes on the one stream.
+            Ok(()) if is_awaited && errand.is_posted() => return,
+            Ok(()) if is_awaited && !errand.is_given_up() => {
+                Err(exchange::protocol("the server's answer is none to this request"))
+            }
+            outcome => outcome,
+        };
+        if let Err(fault) = outcome
+            && !errand.is_unwanted()
+        {
+            self.fail(errand, &fault);
         }
-        let Err(fault) = outcome else { return };
-        let method = message.method.as_deref().unwrap_or("an answer");
-        // The message may hold the server's own words, and the address of a sign-in.
-        let status = fault.status.map_or(String::new(), |status| format!(" status {status}"));
-        self.note(&format!("{method}: {} {}{status}", fault.code, fault.kind));
-        match (&message.kind, &message.id) {
-            (Kind::Request, Some(id)) if !self.is_cancelled(id) => self.refuse(id, &fault),
-            _ => {}
+        lock(&self.state).open.remove(&key);
+    }
+
+    /// A message that no thread can be started for.
+    pub fn lose(&self, key: u64) {
+        let errand = lock(&self.state).open.remove(&key);
+        if let Some(errand) = errand {
+            errand.let_others_go();
+            let what = "no thread can be started for it";
+            self.fail(&errand, &Fault::new(jsonrpc::UNREACHABLE, "busy", what));
+        }
+    }
+
+    /// Whether no message of the client is still to be sent or answered.
+    pub fn is_idle(&self) -> bool {
+        let is_endless = |errand: &Errand| errand.method() == "subscriptions/listen";
+        let state = lock(&self.state);
+        let is_done = |errand: &Errand| !errand.is_open() || errand.is_given_up();
+        state.open.values().all(|errand| is_done(errand) || is_endless(errand))
+    }
+
+    /// The one answer to a request that got none, and a word to the person.
+    fn fail(&self, errand: &Errand, fault: &Fault) {
+        let what = errand.name();
+        self.note(&format!("{what}: {} {}", fault.code, fault.in_own_words()));
+        // A sign-in has its own words.
+        if fault.code != jsonrpc::SIGN_IN_NEEDED {
+            self.warn(&format!("{what}: {}", fault.in_own_words()));
+        }
+        if let Some(id) = errand.id()
+            && !errand.is_given_up()
+            && errand.settle()
+        {
+            self.write(&jsonrpc::error(id, fault.code, &fault.message, fault.data()));
+        }
+        let is_late = fault.code == jsonrpc::NO_ANSWER && errand.id().is_some();
+        if is_late && !errand.is_first() && !errand.is_modern() {
+            self.tell_cancelled(errand);
         }
     }
 
@@ -176,79 +232,56 @@ impl<'a> Bridge<'a> {
         self.log.line(Timestamp::now(), line);
     }
 
-    fn refuse(&self, id: &Value, fault: &Fault) {
-        self.write(&jsonrpc::error(id, fault.code, &fault.message, fault.data()));
+    /// One line of stderr, unless it stands there already.
+    fn warn(&self, line: &str) {
+        let mut said = lock(&self.said);
+        if *said != line {
+            term::warn(line);
+            line.clone_into(&mut said);
+        }
     }
 
     /// One line on stdout. Nobody reads it any more: the client is gone, and so are we.
     fn write(&self, line: &str) {
         if !matches!(term::print_piece(&format!("{line}\n")), Ok(true)) {
-            self.tools.store.discard();
-            std::process::exit(0);
+            self.leave(Duration::from_millis(300));
         }
     }
 
-    fn is_cancelled(&self, id: &Value) -> bool {
-        lock(&self.state).cancelled.contains(&id.to_string())
-    }
-}
-
-/// A person may have to sign in first.
-const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::thread;
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(30);
-    const SHORT: Duration = Duration::from_millis(50);
-
-    fn message(line: &str) -> Message {
-        match jsonrpc::parse(line) {
-            jsonrpc::Parsed::Message(message) => *message,
-            _ => Message::nobody(),
-        }
+    /// The open request with this id.
+    fn open_request(&self, id: &Value) -> Option<Arc<Errand>> {
+        let state = lock(&self.state);
+        let mut open = state.open.values();
+        open.find(|errand| errand.is_open() && errand.id() == Some(id)).cloned()
     }
 
-    #[test]
-    fn only_the_handshake_holds_others_back() {
-        let holds = |line: &str| Bridge::gate_of(&message(line)).is_some();
-        assert!(holds(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#));
-        assert!(holds(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#));
-        assert!(!holds(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#));
-        assert!(!holds(r#"{"jsonrpc":"2.0","id":3,"result":{}}"#));
+    /// Fails all that were sent and whose answers can no longer come.
+    fn fail_posted(&self, fault: &Fault) {
+        let mut lost = Vec::new();
+        lock(&self.state).open.retain(|_, errand| {
+            let is_lost = errand.id().is_some() && errand.is_posted();
+            if is_lost && errand.is_open() {
+                lost.push(Arc::clone(errand));
+            }
+            !is_lost
+        });
+        lost.iter().for_each(|errand| self.fail(errand, fault));
     }
 
-    #[test]
-    fn all_who_wait_at_a_gate_pass_when_it_opens() {
-        let gate = Gate::default();
-        let (sender, passed) = mpsc::channel();
-        for _ in 0..5 {
-            let (gate, sender) = (gate.clone(), sender.clone());
-            thread::spawn(move || {
-                gate.pass(LONG);
-                sender.send(()).unwrap();
+    /// The end of the process; the server hears of it if it listens for so long.
+    pub fn leave(&self, limit: Duration) -> ! {
+        thread::scope(|scope| {
+            let (done, end) = mpsc::channel::<()>();
+            scope.spawn(move || {
+                self.end_session();
+                drop(done);
             });
-        }
-        assert!(passed.recv_timeout(SHORT).is_err(), "it is closed");
-        gate.open();
-        for _ in 0..5 {
-            passed.recv_timeout(LONG).unwrap();
-        }
-        // Whoever comes later finds it open, however often it is opened.
-        gate.open();
-        let begun = Instant::now();
-        gate.pass(LONG);
-        assert!(begun.elapsed() < LONG / 2);
-    }
-
-    #[test]
-    fn a_gate_that_stays_closed_holds_nobody_for_ever() {
-        let begun = Instant::now();
-        Gate::default().pass(SHORT);
-        assert!(begun.elapsed() >= SHORT && begun.elapsed() < LONG);
+            let _ = end.recv_timeout(limit);
+            if self.options.ephemeral {
+                self.tools.store.discard();
+            }
+            // Whoever is still at work is left behind: only the process ends them.
+            std::process::exit(0)
+        })
     }
 }

@@ -1,17 +1,22 @@
 //! The session of a server that keeps one: begun by the client's handshake, repeated when the server
 //! forgets it, ended with the process.
 
-use serde_json::{Value, json};
+use std::time::Instant;
 
+use serde_json::{Value, json};
+use ureq::http::Request;
+
+use crate::flows::mcp::errand::Errand;
 use crate::flows::mcp::fault::Fault;
-use crate::flows::mcp::{Bridge, State, lock};
+use crate::flows::mcp::{Bridge, OWN_IDS, State, lock};
 use crate::net::client::Reply;
+use crate::net::stream::Stream;
 use crate::protocol::jsonrpc::{self, Parsed};
 use crate::protocol::mcp;
 use crate::protocol::sse::Decoder;
 use crate::secret::Secret;
 
-const INITIALIZE_LIMIT_S: u64 = 30;
+const OWN_LIMIT_S: u64 = 30;
 const END_LIMIT_S: u64 = 2;
 
 impl State {
@@ -28,8 +33,15 @@ impl Bridge<'_> {
         state.initialize = Some(line.to_owned());
         state.session = None;
         state.version = None;
+        state.wishes.clear();
         state.has_stream = false;
         state.epoch += 1;
+        state.listening.cut();
+    }
+
+    /// Where messages go.
+    pub(super) fn url(&self) -> String {
+        lock(&self.state).moved.clone().unwrap_or_else(|| self.options.url.clone())
     }
 
     /// The handshake's answer: from the next message on its revision is named.
@@ -54,37 +66,72 @@ impl Bridge<'_> {
 
     /// A new session in the place of one that the server forgot; all who meet that wait for one.
     pub(super) fn restart(&self, lost: &Secret) -> Result<(), Fault> {
-        let _only = lock(&self.restarting);
-        let (is_over, line, version) = {
-            let mut state = lock(&self.state);
-            let is_over = state.session.as_ref() != Some(lost);
-            if !is_over {
-                state.session = None;
-            }
-            (is_over, state.initialize.clone(), state.version.clone())
-        };
-        if is_over {
+        let met = Instant::now();
+        let mut last_failure = lock(&self.restarting);
+        if let Some((_, fault)) = last_failure.as_ref().filter(|(time, _)| *time > met) {
+            return Err(fault.clone());
+        }
+        if lock(&self.state).session.as_ref() != Some(lost) {
             return Ok(());
         }
+        let outcome = self.begin_again();
+        if let Err(fault) = &outcome {
+            *last_failure = Some((Instant::now(), fault.clone()));
+        }
+        outcome
+    }
+
+    fn begin_again(&self) -> Result<(), Fault> {
         let failed = |what: &str| {
             let what = format!("the server forgot the session, and a new one failed: {what}");
             Fault::new(jsonrpc::SESSION_LOST, "session", what)
+        };
+        let (line, version) = {
+            let state = lock(&self.state);
+            (state.initialize.clone(), state.version.clone())
         };
         let line = line.ok_or_else(|| failed("the client began none"))?;
         let (session, agreed) = self.handshake(&line, &failed)?;
         if agreed.is_some() && agreed != version {
             return Err(failed("it now speaks another revision"));
         }
-        let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
         {
             let mut state = lock(&self.state);
             state.session = session;
             state.epoch += 1;
+            // The stream of the old session.
+            state.listening.cut();
         }
+        let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
         self.send_own(&done, true).map_err(|error| failed(&error.to_string()))?;
+        self.repeat_wishes();
         self.want_events();
         self.note("the server forgot the session; a new one was begun");
         Ok(())
+    }
+
+    /// What a new session has to be asked again, as the client does not know that there is one.
+    pub(super) fn remember_wish(&self, errand: &Errand) {
+        let message = &errand.message;
+        let uri = message.value["params"]["uri"].as_str().unwrap_or_default();
+        let wishes = &mut lock(&self.state).wishes;
+        match errand.method() {
+            "logging/setLevel" => drop(wishes.insert(String::new(), message.line.clone())),
+            "resources/subscribe" => drop(wishes.insert(uri.to_owned(), message.line.clone())),
+            "resources/unsubscribe" => drop(wishes.remove(uri)),
+            _ => {}
+        }
+    }
+
+    fn repeat_wishes(&self) {
+        let wishes: Vec<_> = lock(&self.state).wishes.values().cloned().collect();
+        for (number, line) in wishes.iter().enumerate() {
+            let mut message: Value = serde_json::from_str(line).unwrap_or_default();
+            message["id"] = Value::from(format!("{OWN_IDS}{number}"));
+            if self.send_own(&message.to_string(), true).is_err() {
+                self.note("the new session could not be asked what the old one was");
+            }
+        }
     }
 
     /// The client's handshake once more, under an id that it cannot use.
@@ -94,7 +141,7 @@ impl Bridge<'_> {
         failed: &dyn Fn(&str) -> Fault,
     ) -> Result<(Option<Secret>, Option<String>), Fault> {
         let mut message: Value = serde_json::from_str(line).map_err(|_| failed("it is no JSON"))?;
-        let id = Value::from("keyfob-initialize");
+        let id = Value::from(format!("{OWN_IDS}initialize"));
         message["id"] = id.clone();
         let mut stream = self
             .send_own(&message.to_string(), false)
@@ -127,46 +174,68 @@ impl Bridge<'_> {
     }
 
     /// A message of the proxy's own.
-    fn send_own(
-        &self,
-        line: &str,
-        in_session: bool,
-    ) -> crate::error::Result<crate::net::stream::Stream> {
-        let token = self.account().map(|account| account.secret().clone());
-        let request = {
-            let state = lock(&self.state);
-            let cookies = state.cookie_header();
-            let dress = mcp::Dress {
-                token: token.as_ref(),
-                session: state.session.as_ref().filter(|_| in_session),
-                version: state.version.as_deref().filter(|_| in_session),
-                cookies: cookies.as_ref(),
-                last_event_id: None,
-                more: &self.options.headers,
-            };
-            mcp::post(&self.options.url, line, &dress)?
+    pub(super) fn send_own(&self, line: &str, in_session: bool) -> crate::error::Result<Stream> {
+        let token = self.token_at_hand();
+        let request = match in_session {
+            true => self.dressed(token.as_ref(), None, |url, dress| mcp::post(url, line, dress)),
+            false => {
+                let cookies = lock(&self.state).cookie_header();
+                let (token, cookies) = (token.as_ref(), cookies.as_ref());
+                let more = &self.options.headers;
+                let dress = mcp::Dress { token, cookies, more, ..mcp::Dress::default() };
+                mcp::post(&self.url(), line, &dress)
+            }
         };
-        self.tools.client.open_patient(request, INITIALIZE_LIMIT_S, Some(INITIALIZE_LIMIT_S))
+        self.tools.client.open_patient(request?, OWN_LIMIT_S, Some(OWN_LIMIT_S))
+    }
+
+    /// A request of this session.
+    pub(super) fn dressed(
+        &self,
+        token: Option<&Secret>,
+        last_event_id: Option<&str>,
+        make: impl FnOnce(&str, &mcp::Dress) -> crate::error::Result<Request<Secret>>,
+    ) -> crate::error::Result<Request<Secret>> {
+        let url = self.url();
+        let state = lock(&self.state);
+        let cookies = state.cookie_header();
+        let dress = mcp::Dress {
+            token,
+            session: state.session.as_ref(),
+            version: state.version.as_deref(),
+            cookies: cookies.as_ref(),
+            last_event_id,
+            more: &self.options.headers,
+        };
+        make(&url, &dress)
+    }
+
+    /// The token as it is on disk, for what must begin nothing; the person's own header comes first.
+    pub(super) fn token_at_hand(&self) -> Option<Secret> {
+        let mut names = self.options.headers.iter().map(|(name, _)| name);
+        if names.any(|name| name.eq_ignore_ascii_case("authorization")) {
+            return None;
+        }
+        self.account().map(|account| account.secret().clone()).filter(|token| !token.is_empty())
+    }
+
+    /// The client was told that there is no answer; the server should stop looking for one.
+    pub(super) fn tell_cancelled(&self, errand: &Errand) {
+        let params = json!({"requestId": errand.message.id, "reason": "no answer in time"});
+        let method = "notifications/cancelled";
+        let line = json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string();
+        if self.send_own(&line, true).is_err() {
+            self.note("the server could not be told of a cancellation");
+        }
     }
 
     /// Tells the server that nobody comes back; what it says to that is of no interest.
-    pub fn end(&self) {
-        let token = self.account().map(|account| account.secret().clone());
-        let request = {
-            let state = lock(&self.state);
-            let Some(session) = &state.session else { return };
-            let cookies = state.cookie_header();
-            let dress = mcp::Dress {
-                token: token.as_ref(),
-                session: Some(session),
-                version: state.version.as_deref(),
-                cookies: cookies.as_ref(),
-                last_event_id: None,
-                more: &self.options.headers,
-            };
-            mcp::delete(&self.options.url, &dress)
-        };
-        if let Ok(request) = request {
+    pub(super) fn end_session(&self) {
+        if lock(&self.state).session.is_none() {
+            return;
+        }
+        let token = self.token_at_hand();
+        if let Ok(request) = self.dressed(token.as_ref(), None, mcp::delete) {
             let _ = self.tools.client.open_patient(request, END_LIMIT_S, Some(END_LIMIT_S));
         }
     }

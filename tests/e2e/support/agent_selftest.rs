@@ -17,6 +17,7 @@ use super::github::Github;
 use super::google_token::GoogleToken;
 use super::idp::{Dialect, Idp};
 use super::mcp_resource::McpResource;
+use super::mcp_server::{McpServer, Script};
 use super::model_api::Api;
 use super::tls::Server;
 use crate::network::fake_proxy::Proxy;
@@ -84,6 +85,10 @@ fn servers() -> Vec<(&'static str, Start)> {
             let idp = Arc::new(Idp::start(Dialect::oidc()));
             let resource = McpResource::start(&idp);
             of(&resource.url(), resource)
+        }),
+        ("mcp", || {
+            let server = McpServer::serving(Script::default());
+            of(&server.url(), server)
         }),
         ("mute", || at(Server::mute)),
         ("resetting", || at(Server::resetting)),

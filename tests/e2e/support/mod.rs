@@ -17,6 +17,7 @@ pub mod github;
 pub mod google_token;
 pub mod idp;
 pub mod mcp_resource;
+pub mod mcp_server;
 pub mod model_api;
 pub mod rsa_key;
 pub mod running;
