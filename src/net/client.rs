@@ -245,13 +245,7 @@ pub(super) fn bounded<T: Send + 'static>(
     let agent = agent.clone();
     let (sender, answer) = mpsc::channel();
     let hangup = Hangup::current();
-    thread::spawn(move || {
-        let outcome = match hangup {
-            Some(hangup) => hangup.during(|| exchange(&agent)),
-            None => exchange(&agent),
-        };
-        sender.send(outcome)
-    });
+    thread::spawn(move || sender.send(hangup.during(|| exchange(&agent))));
     let limit = Duration::from_secs(timeout_s);
     answer.recv_timeout(limit).unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
 }

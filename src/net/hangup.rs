@@ -90,9 +90,9 @@ impl Hangup {
         self.0.is_cut.load(Ordering::SeqCst)
     }
 
-    /// The one that this thread is in, to be taken along into another.
-    pub fn current() -> Option<Hangup> {
-        CURRENT.with_borrow(Clone::clone)
+    /// The one that this thread is in, to be taken along into another; else one that nobody cuts.
+    pub fn current() -> Hangup {
+        CURRENT.with_borrow(Clone::clone).unwrap_or_default()
     }
 }
 
