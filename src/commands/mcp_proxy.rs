@@ -234,7 +234,6 @@ fn options(args: &McpProxy) -> Result<Options> {
         transport: args.transport,
         callback_port: port,
         auth_timeout: Duration::from_secs(args.auth_timeout),
-        ephemeral: args.ephemeral,
         most_at_once: most_at_once(),
         server,
         url,

@@ -68,7 +68,7 @@ impl Errand {
     }
 
     pub fn is_first(&self) -> bool {
-        jsonrpc::is_initialize(&self.message.value)
+        self.method() == "initialize"
     }
 
     /// Of the stateless revision: it has no session.

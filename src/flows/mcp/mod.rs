@@ -14,7 +14,7 @@ pub mod register;
 mod session;
 pub mod sign_in;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -60,8 +60,6 @@ pub struct Options {
     pub transport: Transport,
     pub callback_port: Option<u16>,
     pub auth_timeout: Duration,
-    /// The home goes with the process.
-    pub ephemeral: bool,
     /// So many requests are under way together; more wait for their turn.
     pub most_at_once: usize,
 }
@@ -277,9 +275,7 @@ impl<'a> Bridge<'a> {
                 drop(done);
             });
             let _ = end.recv_timeout(limit);
-            if self.options.ephemeral {
-                self.tools.store.discard();
-            }
+            self.tools.store.discard();
             // Whoever is still at work is left behind: only the process ends them.
             std::process::exit(0)
         })
