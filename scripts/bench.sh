@@ -22,7 +22,7 @@ work=$(mktemp -d "$PWD/$tools/run.XXXXXX")
 issuer_pid=
 mcp_pid=
 finish() {
-  kill $issuer_pid $mcp_pid 2>/dev/null || true
+  for pid in $issuer_pid $mcp_pid; do kill "$pid" 2>/dev/null || true; done
   rm -rf "$work"
 }
 trap finish EXIT

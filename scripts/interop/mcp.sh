@@ -1,5 +1,8 @@
 # The official MCP SDK on both sides of `keyfob mcp-proxy`, and oidc-provider for the tokens: docs/mcp.md.
 package @modelcontextprotocol/sdk@1.32.2
+package @modelcontextprotocol/client@2.4.0
+package @modelcontextprotocol/server@2.4.0
+package @modelcontextprotocol/node@2.1.2
 package oidc-provider@9
 person mcp
 serve mcp-server
@@ -93,3 +96,7 @@ step "mcp: no browser here"
 does headless BROWSER=
 count 1 "granted: authorization_code"
 stop_servers
+
+step "mcp: revision 2026-07-28, the SDK's second line on both sides"
+person mcp-modern
+env KEYFOB="$keyfob" timeout 60 node "$modules/mcp-modern.mjs" || fail "mcp modern"
