@@ -5,7 +5,7 @@ use crate::credential::Credential;
 use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::session;
-use crate::net::client::Reply;
+use crate::net::reply::Reply;
 use crate::protocol::chat::fault::{self, Cure, Fault};
 use crate::store::Store;
 use crate::text;

@@ -7,7 +7,7 @@ use crate::endpoint;
 use crate::error::{Error, Result};
 use crate::flows::fresh::{self, Need, Tools};
 use crate::flows::{api, discover, environment, renew};
-use crate::net::client::Reply;
+use crate::net::reply::Reply;
 use crate::protocol::{attach, identity, models, session};
 use crate::time::Timestamp;
 

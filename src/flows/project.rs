@@ -7,7 +7,8 @@ use ureq::http::Request;
 
 use crate::account::Account;
 use crate::error::{Error, Result};
-use crate::net::client::{Client, Reply};
+use crate::net::client::Client;
+use crate::net::reply::Reply;
 use crate::protocol::code_assist::{self, Loaded, Operation};
 use crate::provider::CodeAssist;
 use crate::secret::Secret;

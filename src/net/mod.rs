@@ -10,4 +10,5 @@ pub mod loopback;
 pub mod page;
 pub mod probe;
 mod proxy;
+pub mod reply;
 pub mod stream;

@@ -7,8 +7,9 @@ use ureq::http::Request;
 
 use crate::endpoint::check;
 use crate::error::{Error, Result};
-use crate::net::client::{self, BODY_LIMIT_BYTES, Client, Patience, Reply};
+use crate::net::client::{self, Client, Patience};
 use crate::net::failure::Attempt;
+use crate::net::reply::{self, BODY_LIMIT_BYTES, Reply};
 use crate::secret::Secret;
 
 /// The most that one read gives.
@@ -56,7 +57,7 @@ impl Client {
         match outcome {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
-                let (head, body) = (client::head(parts), body.into_reader());
+                let (head, body) = (reply::head(parts), body.into_reader());
                 let timeout_s = silence_s.unwrap_or(head_s);
                 Ok(Stream { head, host, proxied_by, timeout_s, body })
             }
@@ -89,7 +90,7 @@ impl Stream {
     /// The rest, as `send` gives it: a good answer above 1 MiB is Unreadable.
     pub fn whole(mut self) -> Result<Reply> {
         let bytes = self.read_to(BODY_LIMIT_BYTES + 1)?;
-        client::not_too_long(self.head.with_body(&bytes), self.host)
+        reply::not_too_long(self.head.with_body(&bytes), self.host)
     }
 
     /// The rest of an answer that may be long; one above the limit is Unreadable.

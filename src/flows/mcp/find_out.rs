@@ -7,7 +7,8 @@ use ureq::http::HeaderValue;
 
 use crate::endpoint;
 use crate::error::{Error, Result};
-use crate::net::client::{Client, Reply};
+use crate::net::client::Client;
+use crate::net::reply::Reply;
 use crate::protocol::challenge::{self, Challenge};
 use crate::protocol::discovery::{self, Metadata, Pkce};
 use crate::protocol::resource::{self, Resource};

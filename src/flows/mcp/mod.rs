@@ -208,9 +208,11 @@ impl<'a> Bridge<'a> {
     /// The one answer to a request that got none, and a word to the person.
     fn fail(&self, errand: &Errand, fault: &Fault) {
         let what = errand.name();
-        self.note(&format!("{what}: {} {}", fault.code, fault.in_own_words()));
-        // A sign-in has its own words.
-        if fault.code != jsonrpc::SIGN_IN_NEEDED {
+        // A sign-in has its own words, and an address that a log should not outlive.
+        let is_sign_in = fault.code == jsonrpc::SIGN_IN_NEEDED;
+        let said = if is_sign_in { fault.kind } else { fault.in_own_words() };
+        self.note(&format!("{what}: {} {said}", fault.code));
+        if !is_sign_in {
             self.warn(&format!("{what}: {}", fault.in_own_words()));
         }
         if let Some(id) = errand.id()

@@ -5,7 +5,7 @@ use crate::flows::mcp::errand::Errand;
 use crate::flows::mcp::exchange::{Tries, protocol};
 use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, Transport, lock};
-use crate::net::client::Reply;
+use crate::net::reply::Reply;
 use crate::net::stream::Stream;
 use crate::protocol::{challenge, jsonrpc};
 use crate::secret::Secret;

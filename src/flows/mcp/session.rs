@@ -9,7 +9,7 @@ use ureq::http::Request;
 use crate::flows::mcp::errand::Errand;
 use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, OWN_IDS, State, lock};
-use crate::net::client::Reply;
+use crate::net::reply::Reply;
 use crate::net::stream::Stream;
 use crate::protocol::jsonrpc::{self, Parsed};
 use crate::protocol::mcp;

@@ -12,7 +12,7 @@ use crate::flows::mcp::begin::{self, Asking, Awaited};
 use crate::flows::mcp::exchange::Tries;
 use crate::flows::mcp::fault::Fault;
 use crate::flows::mcp::{Bridge, lock, register};
-use crate::net::client::Reply;
+use crate::net::reply::Reply;
 use crate::protocol::challenge::{self, Challenge};
 use crate::protocol::{jsonrpc, scopes};
 use crate::secret::Secret;
