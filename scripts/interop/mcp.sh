@@ -95,6 +95,23 @@ count 1 "granted: authorization_code"
 step "mcp: no browser here"
 does headless BROWSER=
 count 1 "granted: authorization_code"
+
+step "mcp: the real Claude Code, by the line of docs/mcp.md"
+package @anthropic-ai/claude-code@2.1.330
+person mcp-claude-code
+: >"$log"
+claude=(node "$modules/node_modules/@anthropic-ai/claude-code/cli-wrapper.cjs")
+more=(DISABLE_AUTOUPDATER=1 CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 BROWSER="$work/browser")
+read -r -a added < <(grep -m 1 '^claude mcp add' docs/mcp.md | sed "s,https://mcp.example.com/mcp,$url,") ||
+  fail "docs/mcp.md has no line that adds a server to Claude Code"
+alone "${claude[@]}" "${added[@]:1}"
+said=$(alone "${claude[@]}" mcp list)
+echo "$said"
+grep -q 'Connected' <<<"$said" || fail "Claude Code is not connected"
+count 1 registered
+count 1 "granted: authorization_code"
+more=()
+
 stop_servers
 
 step "mcp: revision 2026-07-28, the SDK's second line on both sides"
