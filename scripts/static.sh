@@ -43,7 +43,9 @@ way_rustup() {
 
 way_zig() {
   build_std || return
-  local packages="ziglang==0.17.1 cargo-zigbuild==0.24.0"
+  # Not newer: from 0.15 on zig puts an allocator of its own into musl, whose threads spin for its locks.
+  # A thousand MCP calls at once took six seconds with it, and take half a second with musl's own.
+  local packages="ziglang==0.14.1 cargo-zigbuild==0.24.0"
   if [ "$(cat .zig/packages 2>/dev/null)" != "$packages" ]; then
     say "$packages from PyPI into .zig (400 MB)"
     # shellcheck disable=SC2086 # two words
