@@ -9,12 +9,12 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{HeaderValue, Method, Request, Response, Uri, header};
 use ureq::tls::TlsConfig;
-use ureq::unversioned::resolver::DefaultResolver;
 
 use crate::endpoint::{check, check_link_local};
 use crate::error::Result;
 use crate::net::failure::{self, Attempt};
 use crate::net::hangup::{Hangup, OneByOne};
+use crate::net::names::Names;
 use crate::net::reply::{BODY_LIMIT_BYTES, Reply, head, not_too_long};
 use crate::net::{ca, guard, proxy};
 use crate::secret::Secret;
@@ -171,11 +171,7 @@ impl Client {
             // A proxy hears it too.
             .user_agent(USER_AGENT)
             .build();
-        if is_judged_here {
-            let (connector, resolver) = (OneByOne::default(), guard::PublicOnly::default());
-            return Ok(Agent::with_parts(config, connector, resolver));
-        }
-        Ok(Agent::with_parts(config, OneByOne::default(), DefaultResolver::default()))
+        Ok(Agent::with_parts(config, OneByOne::default(), Names::new(is_judged_here)))
     }
 }
 

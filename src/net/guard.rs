@@ -5,10 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
-use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
 
 use crate::endpoint::{ip, is_loopback};
 
@@ -77,30 +74,9 @@ pub fn is_private_literal(host: &str) -> bool {
     is_loopback(name) || last.starts_with("0x") || last.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// ureq's own resolver, whose answer is refused as a whole if one address is not public. ureq connects
-/// to the addresses that it is given here, and looks up nothing again.
-#[derive(Debug, Default)]
-pub struct PublicOnly(DefaultResolver);
-
-impl Resolver for PublicOnly {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let addresses = self.0.resolve(uri, config, timeout)?;
-        if addresses.iter().all(|address| is_public(address.ip())) {
-            Ok(addresses)
-        } else {
-            Err(ureq::Error::Other(Box::new(Private)))
-        }
-    }
-}
-
 const OBJECTION: &str = "points to an address of a private network";
 
-/// Whether an error is a refusal of `PublicOnly`.
+/// Whether an error is a refusal of `Names`.
 pub fn is_objection(what: &str) -> bool {
     what.ends_with(OBJECTION)
 }

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod guard;
 pub mod hangup;
 pub mod loopback;
+mod names;
 pub mod page;
 pub mod probe;
 mod proxy;
