@@ -77,7 +77,11 @@ impl Seat<'_> {
         api::check_host(account, &url)?;
         let host = &endpoint::origin(&url).unwrap_or_default();
         let place = Place { seat: self, host, model };
-        let mut stream = self.client.open(request)?;
+        let opened = self.client.open(request).map_err(|error| match error.next() {
+            None => error.or_try("keyfob doctor"),
+            Some(_) => error,
+        });
+        let mut stream = opened?;
         let mut reader = Reader::new(api, dialect);
         let is_good = (200..300).contains(&stream.head.status);
         if is_good && stream.head.content_type == "text/event-stream" {
