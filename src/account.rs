@@ -83,8 +83,8 @@ impl AccountRef {
         let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
         let host: String = host.chars().map(plain).take(40).collect();
         let host = host.trim_matches('-');
-        let hash = Sha256::digest(url.as_bytes());
-        let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        // Long enough that nobody finds a URL of their own with the id of another's, and so its token.
+        let hash = text::hex(&Sha256::digest(url.as_bytes())[..8]);
         let provider = format!("{SERVER_PREFIX}{host}-{hash}");
         AccountRef { provider, account: None, server: Some(url) }
     }
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(server.to_string(), "https://mcp.example.com/mcp");
         assert_eq!(server.login_command(), "keyfob login https://mcp.example.com/mcp");
         // All that may be typed for one server is one provider, on every machine.
-        assert_eq!(server.provider, "mcp-mcp-example-com-7a930d27");
+        assert_eq!(server.provider, "mcp-mcp-example-com-7a930d27a3f5c464");
         for other in [
             "https://mcp.example.com",
             "https://mcp.example.com/MCP",

@@ -39,16 +39,21 @@ fn is_dangerous(c: char) -> bool {
 pub fn scrub(text: &str, secrets: &[&str]) -> String {
     /// A shorter match is chance.
     const RECOGNISED_BYTES: usize = 8;
-    let mut text = text.to_owned();
-    for secret in secrets {
-        let Some(start) = secret.get(..RECOGNISED_BYTES.min(secret.len())) else { continue };
-        while let Some(at) = text.find(start).filter(|_| !start.is_empty()) {
-            let same = text[at..].bytes().zip(secret.bytes()).take_while(|(a, b)| a == b).count();
-            let end = (at + same..=text.len()).find(|end| text.is_char_boundary(*end));
-            text.replace_range(at..end.unwrap_or(text.len()), "…");
-        }
+    let same = |rest: &str, secret: &str| {
+        let same = rest.bytes().zip(secret.bytes()).take_while(|(a, b)| a == b).count();
+        (same > 0 && same >= RECOGNISED_BYTES.min(secret.len())).then_some(same)
+    };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        // Secrets often begin alike (`eyJ`, `sk-`): the one that goes on longest is the one that is there.
+        let longest = secrets.iter().filter_map(|secret| same(rest, secret)).max();
+        out.push(if longest.is_some() { '…' } else { next });
+        let end = longest.unwrap_or(next.len_utf8());
+        let end = (end..=rest.len()).find(|end| rest.is_char_boundary(*end));
+        rest = &rest[end.unwrap_or(rest.len())..];
     }
-    text
+    out
 }
 
 /// The system's words for an I/O error as part of a sentence: no capital, no number.
@@ -91,6 +96,11 @@ pub fn file_name(text: &str) -> String {
         }
     }
     name
+}
+
+/// Two digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `MY_IDP` for `my-idp`: a name as part of a variable's.
@@ -182,6 +192,9 @@ mod tests {
         assert_eq!(scrub("bad rt_0123456789, s3cret!", &secrets), "bad …, …!");
         assert_eq!(scrub("bad rt_01234567", &secrets), "bad …", "cut by the server");
         assert_eq!(scrub("rt_other", &secrets), "rt_other");
+        let alike = ["eyJhbGciOi.first", "eyJhbGciOi.second-one", ""];
+        assert_eq!(scrub("a eyJhbGciOi.second-one ä", &alike), "a … ä", "secrets begin alike");
+        assert_eq!(scrub("eyJhbGciOi.firsteyJhbGciOi.second-one", &alike), "……");
     }
 
     #[test]

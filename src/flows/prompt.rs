@@ -1,7 +1,6 @@
 //! One prompt through an account, and what it means when there is no answer.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use serde_json::Value;
 
@@ -17,6 +16,7 @@ use crate::protocol::chat::{self, Answer, Ask, Reader, Tool};
 use crate::protocol::session;
 use crate::provider::{Dialect, Provider};
 use crate::store::Store;
+use crate::text;
 
 /// What a command asks of a model.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ impl Seat<'_> {
             tool: wish.tool,
             is_streamed: wish.is_streamed || api.stream_only,
             wants_usage: wish.wants_usage,
-            id: &hex(&random::bytes::<16>()?),
+            id: &text::hex(&random::bytes::<16>()?),
         };
         let request = chat::request(&ask, account, self.row)?;
         let url = request.uri().to_string();
@@ -117,14 +117,6 @@ impl Seat<'_> {
         account.extra.insert("project_id".to_owned(), Value::from(project));
         Ok(Cow::Owned(account))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Where an answer was to come from.

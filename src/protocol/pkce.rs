@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use crate::secret::Secret;
+use crate::text;
 
 /// 64 random bytes as a verifier of 86 characters (43 to 128 are allowed).
 pub fn verifier(random: &[u8; 64]) -> Secret {
@@ -24,7 +25,7 @@ pub fn state(random: &[u8; 32]) -> Secret {
 /// The name of a login: 16 hex digits of the hash of its state. A callback's state leads to
 /// its pending file, and a spent login can be recognised without keeping the state.
 pub fn login_id(state: &str) -> String {
-    Sha256::digest(state)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    text::hex(&Sha256::digest(state)[..8])
 }
 
 #[cfg(test)]

@@ -262,7 +262,7 @@ pub const TEMP_MARK: char = '~';
 pub fn temp_name(path: &Path) -> Result<PathBuf> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|e| Error::store(path, "write", e))?;
-    let suffix: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let suffix = text::hex(&random);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(path.with_file_name(format!("{name}{TEMP_MARK}{suffix}")))
 }
