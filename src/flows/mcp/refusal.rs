@@ -109,9 +109,22 @@ impl Bridge<'_> {
         let status = stream.head.status;
         let body = stream.whole().map(|reply| text::harmless(reply.body.expose(), 200));
         let quote = body.ok().filter(|said| !said.is_empty() && !said.starts_with('<'));
+        let quote = quote.map(|said| self.without_secrets(&said));
         let what = format!("the server does not allow it (status {status})");
         let fault = Fault::new(jsonrpc::NOT_ALLOWED, "forbidden", what).status(status);
         Err(quote.map_or(fault.clone(), |quote| fault.quoting(&quote)))
+    }
+
+    /// Some servers say back what they were sent, and a client may show it to a model.
+    fn without_secrets(&self, said: &str) -> String {
+        let token = self.token_at_hand();
+        let state = lock(&self.state);
+        let cookies = state.cookies.values().map(String::as_str);
+        let headers = self.options.headers.iter().map(|(_, value)| value);
+        let sent = headers.chain(&token).chain(&state.session).map(Secret::expose);
+        // A header's value may be a word and the secret itself.
+        let parts = sent.chain(cookies).flat_map(|text| text.split([' ', ',', ';', '=']));
+        text::scrub(said, &parts.filter(|part| part.len() >= 8).collect::<Vec<_>>())
     }
 }
 

@@ -223,6 +223,10 @@ fn a_server_that_says_secrets_back_to_its_proxy() {
     let codes: Vec<_> =
         answers.iter().filter_map(|answer| answer["error"]["code"].as_i64()).collect();
     assert_eq!(codes.len(), 4, "{answers:?}");
+    // An error is keyfob's own answer, and a client may show it to a model.
+    for answer in answers.iter().filter(|answer| answer["error"].is_object()) {
+        watch.saw("an error of mcp-proxy", &answer.to_string());
+    }
     watch.saw("stderr of mcp-proxy", &output.stderr);
     watch.nothing_leaked();
 }
