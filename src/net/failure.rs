@@ -51,11 +51,9 @@ impl Attempt<'_> {
         match error.kind() {
             ErrorKind::ConnectionRefused => self.unreachable("connection refused"),
             ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
-                self.unreachable("the connection was reset")
+                self.unreachable(RESET)
             }
-            ErrorKind::UnexpectedEof => {
-                self.unreachable("the connection was closed before the answer was complete")
-            }
+            ErrorKind::UnexpectedEof => self.unreachable(CLOSED),
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
                 self.unreachable("there is no route to it")
             }
@@ -109,7 +107,7 @@ impl Attempt<'_> {
 
     fn out_of_time(&self) -> Error {
         let (place, timeout_s) = (self.place(), self.timeout_s);
-        Error::temporary(format!("{place} did not answer in full within {timeout_s} s"))
+        Error::temporary(format!("{place} {LATE} {timeout_s} s"))
     }
 
     fn place(&self) -> String {
@@ -145,6 +143,19 @@ pub fn is_about_trust(error: &Error) -> bool {
     matches!(error, Error::Failed { what, .. } if what.starts_with(UNTRUSTED))
 }
 
+/// Whether a failed request got no answer, or not all of it, in time.
+pub fn is_out_of_time(error: &Error) -> bool {
+    matches!(error, Error::Temporary { what, .. } if what.contains(LATE))
+}
+
+/// Whether the connection of a failed request ended under it: the request may have arrived.
+pub fn is_cut_off(error: &Error) -> bool {
+    matches!(error, Error::Temporary { what, .. } if what.ends_with(RESET) || what.ends_with(CLOSED))
+}
+
+const CLOSED: &str = "the connection was closed before the answer was complete";
+const LATE: &str = "did not answer in full within";
+const RESET: &str = "the connection was reset";
 const UNTRUSTED: &str = "cannot trust ";
 
 const SET_CA_FILE: &str = "set KEYFOB_CA_FILE to your organisation's CA file";

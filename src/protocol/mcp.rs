@@ -1,11 +1,11 @@
 //! Requests of MCP's Streamable HTTP and of the older HTTP+SSE (facts: mcp.md section 2).
 
-use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
+use ureq::http::header::{ACCEPT, COOKIE, HeaderName, HeaderValue};
 use ureq::http::{Method, Request};
 
 use crate::endpoint;
 use crate::error::{Error, Result};
-use crate::protocol::request::sensitive;
+use crate::protocol::request::{self, sensitive};
 use crate::secret::Secret;
 
 /// The newest revision with a handshake, for documents that are asked for outside of a session.
@@ -49,43 +49,36 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// A POST of one message.
 pub fn post(url: &str, body: &str, dress: &Dress) -> Result<Request<Secret>> {
-    let mut request = bare(Method::POST, url, Secret::new(body), dress)?;
-    let headers = request.headers_mut();
-    headers.insert(ACCEPT, HeaderValue::from_static(BOTH));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(request)
+    dressed(Method::POST, url, Some("application/json"), Secret::new(body), BOTH, dress)
 }
 
 /// A GET of the stream that the server opens of itself, or of one to be resumed.
 pub fn get(url: &str, dress: &Dress) -> Result<Request<Secret>> {
-    let mut request = bare(Method::GET, url, Secret::new(""), dress)?;
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static(EVENTS));
-    Ok(request)
+    dressed(Method::GET, url, None, Secret::new(""), EVENTS, dress)
 }
 
 /// The end of a session.
 pub fn delete(url: &str, dress: &Dress) -> Result<Request<Secret>> {
-    let mut request = bare(Method::DELETE, url, Secret::new(""), dress)?;
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static(BOTH));
-    Ok(request)
+    dressed(Method::DELETE, url, None, Secret::new(""), BOTH, dress)
 }
 
-fn bare(method: Method, url: &str, body: Secret, dress: &Dress) -> Result<Request<Secret>> {
+fn dressed(
+    method: Method,
+    url: &str,
+    content_type: Option<&'static str>,
+    body: Secret,
+    accept: &'static str,
+    dress: &Dress,
+) -> Result<Request<Secret>> {
     endpoint::check("the MCP server", url)?;
-    let mut request = Request::builder()
-        .method(method)
-        .uri(url)
-        .body(body)
-        .map_err(|_| Error::failed("that is no address a request can go to"))?;
+    let mut request = request::bare(method, url, dress.token, content_type, body)?;
     let headers = request.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
     for (name, value) in dress.more {
         let wrong =
             || Error::usage(format!("the header {name} has a name or value that cannot be sent"));
         let name = HeaderName::try_from(name.as_str()).map_err(|_| wrong())?;
         headers.insert(name, sensitive(value.expose()).map_err(|_| wrong())?);
-    }
-    if let Some(token) = dress.token {
-        headers.insert(AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose()))?);
     }
     let others = [
         ("mcp-session-id", dress.session.map(Secret::expose)),

@@ -81,7 +81,8 @@ pub fn basic(client: &OauthClient) -> Secret {
     Secret::new(STANDARD.encode(pair))
 }
 
-fn bare(
+/// A request with what all have. The bearer token is marked sensitive.
+pub fn bare(
     method: Method,
     url: &str,
     bearer: Option<&Secret>,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::endpoint;
 use crate::error::Error;
-use crate::net::guard;
+use crate::net::{failure, guard};
 use crate::protocol::jsonrpc::{
     self, CONNECTION_LOST, NO_ANSWER, NOT_MCP, SIGN_IN_FAILED, SIGN_IN_NEEDED, UNREACHABLE,
 };
@@ -70,17 +70,11 @@ impl Fault {
     /// An error on the way to the server.
     pub fn of_network(error: &Error) -> Fault {
         let fault = match error {
-            Error::Temporary { what, .. } if what.contains("did not answer in full") => {
+            late if failure::is_out_of_time(late) => {
                 Fault::new(NO_ANSWER, "time_out", error.to_string())
             }
             // The request was sent, and nobody knows what became of it.
-            Error::Temporary { what, .. }
-                if what.ends_with("the connection was reset")
-                    || what
-                        .ends_with("the connection was closed before the answer was complete") =>
-            {
-                Fault::lost()
-            }
+            cut if failure::is_cut_off(cut) => Fault::lost(),
             Error::Unreadable { .. } => Fault::new(NOT_MCP, "protocol", error.to_string()),
             _ => Fault::new(UNREACHABLE, "network", error.to_string()),
         };

@@ -150,24 +150,23 @@ impl Bridge<'_> {
             return Err(failed(&format!("status {}", stream.head.status)));
         }
         let session = stream.head.header("mcp-session-id").map(Secret::new);
-        let is_stream = stream.head.content_type == "text/event-stream";
+        let version = |text: &str| match jsonrpc::parse(text) {
+            Parsed::Message(answer) if jsonrpc::is_answer_to(&answer.value, &id) => {
+                Some(answer.value["result"]["protocolVersion"].as_str().map(str::to_owned))
+            }
+            _ => None,
+        };
+        if stream.head.content_type != "text/event-stream" {
+            let reply = stream.whole().map_err(|error| failed(&error.to_string()))?;
+            let agreed =
+                version(reply.body.expose()).ok_or_else(|| failed("there was no answer"))?;
+            return Ok((session, agreed));
+        }
         let mut decoder = Decoder::default();
-        let mut body = Vec::new();
         while let Some(piece) = stream.next().map_err(|error| failed(&error.to_string()))? {
-            body.extend(&piece);
-            let texts: Vec<_> = match is_stream {
-                true => {
-                    let events = decoder.feed(&piece).unwrap_or_default();
-                    events.into_iter().map(|event| event.data).collect()
-                }
-                false => vec![String::from_utf8_lossy(&body).into_owned()],
-            };
-            for text in texts {
-                let Parsed::Message(answer) = jsonrpc::parse(&text) else { continue };
-                if jsonrpc::is_answer_to(&answer.value, &id) {
-                    let version = answer.value["result"]["protocolVersion"].as_str();
-                    return Ok((session, version.map(str::to_owned)));
-                }
+            let events = decoder.feed(&piece).ok_or_else(|| failed("an endless event"))?;
+            if let Some(agreed) = events.iter().find_map(|event| version(&event.data)) {
+                return Ok((session, agreed));
             }
         }
         Err(failed("there was no answer"))
@@ -212,8 +211,7 @@ impl Bridge<'_> {
 
     /// The token as it is on disk, for what must begin nothing; the person's own header comes first.
     pub(super) fn token_at_hand(&self) -> Option<Secret> {
-        let mut names = self.options.headers.iter().map(|(name, _)| name);
-        if names.any(|name| name.eq_ignore_ascii_case("authorization")) {
+        if self.brings_own_token() {
             return None;
         }
         self.account().map(|account| account.secret().clone()).filter(|token| !token.is_empty())

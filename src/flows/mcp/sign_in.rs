@@ -52,7 +52,8 @@ impl Bridge<'_> {
         }
     }
 
-    fn brings_own_token(&self) -> bool {
+    /// The person gave the header that would carry ours.
+    pub(super) fn brings_own_token(&self) -> bool {
         self.options.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
     }
 
