@@ -111,9 +111,10 @@ fn not_started(row: &Provider, account: &AccountRef, reply: &Reply) -> Error {
 // ---- poll, and finish
 
 /// Asks until the person has decided, the code runs out, or `limit` is over; asks once when `limit`
-/// is zero. `tick` is told how long the wait lasts.
+/// is zero. `tick` is told how long the wait lasts. Whoever began it, or has seen it, hears what became
+/// of it even if that was before the first look.
 pub fn complete(
-    login_id: &str,
+    begun: &PendingLogin,
     amend: &Amend,
     limit: Duration,
     tick: &dyn Fn(Duration),
@@ -122,15 +123,15 @@ pub fn complete(
 ) -> Result<SignedIn> {
     let deadline = Instant::now() + limit;
     let is_once = limit.is_zero();
-    let begun = store.find_pending(login_id)?.ok_or_else(|| finish::gone(login_id, store))?;
+    let login_id = &begun.login_id;
     let guarded = client.guarded_for(begun.provider.server.as_deref());
     let client = guarded.as_ref().unwrap_or(client);
     finish::amended(begun.clone(), amend)?;
     loop {
         let Some(login) = store.find_pending(login_id)? else {
             let is_expired = begun.expires_at <= Timestamp::now();
-            let outcome = finished_elsewhere(&begun, store);
-            return outcome.map_err(|e| if is_expired { expired(&begun) } else { e });
+            let outcome = finished_elsewhere(begun, store);
+            return outcome.map_err(|e| if is_expired { expired(begun) } else { e });
         };
         if login.expires_at <= Timestamp::now() {
             store.cancel_pending(login_id)?;

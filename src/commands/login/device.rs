@@ -8,6 +8,7 @@ use crate::commands::login::outcome::tell;
 use crate::commands::login::{Login, Ready, complete_with, pending_json, show_extras};
 use crate::error::{Error, Result};
 use crate::flows::device::{self, Wish};
+use crate::flows::finish;
 use crate::pending::{Begun, PendingLogin};
 use crate::term::{self, opener};
 use crate::time::Timestamp;
@@ -33,7 +34,7 @@ pub fn begin(args: &Login, ready: Ready, app: &App) -> Result<()> {
     {
         term::say(&format!("{why}; open the address yourself"));
     }
-    poll(&pending.login_id, args, app)
+    poll(&pending, args, app)
 }
 
 /// Finishes one begun in any process.
@@ -47,7 +48,8 @@ pub fn complete(args: &Login, app: &App) -> Result<()> {
         }
     };
     check_provider(&login_id, args, app)?;
-    poll(&login_id, args, app)
+    let begun = app.store.find_pending(&login_id)?;
+    poll(&begun.ok_or_else(|| finish::gone(&login_id, &app.store))?, args, app)
 }
 
 fn is_device(begun: &Begun) -> bool {
@@ -79,7 +81,7 @@ fn show_code(pending: &PendingLogin) {
     term::say("approve only if you started this");
 }
 
-fn poll(login_id: &str, args: &Login, app: &App) -> Result<()> {
+fn poll(begun: &PendingLogin, args: &Login, app: &App) -> Result<()> {
     let with_countdown = term::is_capable() && args.wait > 0;
     if with_countdown {
         term::say("\n");
@@ -91,7 +93,7 @@ fn poll(login_id: &str, args: &Login, app: &App) -> Result<()> {
         }
     };
     let limit = Duration::from_secs(u64::from(args.wait));
-    let outcome = device::complete(login_id, &amend(args), limit, &tick, &app.client, &app.store);
+    let outcome = device::complete(begun, &amend(args), limit, &tick, &app.client, &app.store);
     app.store.sweep(Timestamp::now());
     tell(&outcome?, args)
 }
