@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
+use crate::net::heartbeat;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, ShutdownHandle, Transport,
 };
@@ -175,7 +176,7 @@ impl Transport for Watched {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.take_up()?;
-        self.inner.await_input(timeout)
+        heartbeat::await_input(&mut *self.inner, timeout)
     }
 
     fn is_open(&mut self) -> bool {

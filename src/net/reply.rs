@@ -38,6 +38,12 @@ impl Reply {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect()
     }
 
+    /// Every header that is plain ASCII, its name in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.headers.iter();
+        all.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
     /// The error of an answer that says "not now", whatever else is in it: 429 and 5xx.
     pub fn not_now(&self, host: &str) -> Option<Error> {
         let is_trouble = self.status == 429 || self.status >= 500;

@@ -73,18 +73,18 @@ impl Stream {
     /// The next bytes, as soon as there are any; None at the end.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let mut piece = vec![0; PIECE_BYTES];
-        match self.body.read(&mut piece) {
-            Ok(0) => Ok(None),
-            Ok(read) => {
-                piece.truncate(read);
-                Ok(Some(piece))
-            }
-            Err(error) => {
-                let Stream { host, proxied_by, timeout_s, .. } = self;
-                let attempt = Attempt { host, proxied_by: *proxied_by, timeout_s: *timeout_s };
-                Err(attempt.explain(error.into()))
-            }
-        }
+        let read = self.read(&mut piece)?;
+        piece.truncate(read);
+        Ok((read > 0).then_some(piece))
+    }
+
+    /// The same into memory of the caller's; 0 at the end.
+    pub fn read(&mut self, piece: &mut [u8]) -> Result<usize> {
+        self.body.read(piece).map_err(|error| {
+            let Stream { host, proxied_by, timeout_s, .. } = self;
+            let attempt = Attempt { host, proxied_by: *proxied_by, timeout_s: *timeout_s };
+            attempt.explain(error.into())
+        })
     }
 
     /// The rest, as `send` gives it: a good answer above 1 MiB is Unreadable.

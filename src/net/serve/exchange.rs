@@ -1,0 +1,234 @@
+//! One request and its answer, whole or as it comes.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::net::serve::head::{Head, Length, Wrong};
+use crate::net::serve::wire::{Wire, reason};
+
+/// How long a look at the client may take: the system knows no shorter wait than this.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// A request, and the way back to whoever sent it.
+pub struct Exchange {
+    pub head: Head,
+    pub peer: IpAddr,
+    wire: Wire,
+    caller: Caller,
+    is_body_read: bool,
+}
+
+/// The way back. Clones are the same one, for the thread that answers.
+#[derive(Clone)]
+pub struct Caller(Rc<RefCell<Side>>);
+
+struct Side {
+    socket: Arc<TcpStream>,
+    state: State,
+    /// Nobody wants a body: HEAD.
+    is_bare: bool,
+    is_http11: bool,
+    wants_close: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Silent,
+    /// In chunks, as nobody knows the length.
+    Chunked,
+    /// As it is: so many bytes are to come.
+    Counted(u64),
+    /// As it is, to the end of the connection.
+    ToTheEnd,
+    Done,
+    /// The client is gone, or was left in the middle.
+    Broken,
+}
+
+impl Exchange {
+    pub(super) fn new(wire: Wire, head: Head, peer: IpAddr, is_last: bool) -> Exchange {
+        let side = Side {
+            socket: Arc::clone(&wire.socket),
+            state: State::Silent,
+            is_bare: head.method == "HEAD",
+            is_http11: head.is_http11,
+            wants_close: head.wants_close || is_last,
+        };
+        Exchange {
+            head,
+            peer,
+            wire,
+            caller: Caller(Rc::new(RefCell::new(side))),
+            is_body_read: false,
+        }
+    }
+
+    /// The body; one above the limit, slow or malformed is wrong, and the connection ends after the
+    /// answer.
+    pub fn body(&mut self, limit_bytes: u64) -> Result<Vec<u8>, Wrong> {
+        let body = self.wire.read_body(&self.head, limit_bytes)?;
+        self.is_body_read = true;
+        self.wire.shrink();
+        Ok(body)
+    }
+
+    /// Where the answer goes.
+    pub fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
+    /// A whole answer.
+    pub fn answer(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
+        self.prepare();
+        let caller = &self.caller;
+        let headers: Vec<_> =
+            headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        // A client that is gone wants no answer.
+        let _ = caller.begin(status, &headers, Some(body.len() as u64)).and_then(|()| {
+            caller.piece(body)?;
+            caller.end()
+        });
+    }
+
+    /// A body that nobody read would be taken for the next request.
+    fn prepare(&self) {
+        if !self.is_body_read && self.head.length != Length::Known(0) {
+            self.caller.0.borrow_mut().wants_close = true;
+        }
+    }
+
+    /// The connection, if it can carry another request.
+    pub(super) fn finish(self) -> Option<Wire> {
+        let (state, wants_close) = {
+            let side = self.caller.0.borrow();
+            (side.state, side.wants_close)
+        };
+        match state {
+            State::Done if !wants_close => Some(self.wire),
+            State::Done => {
+                self.wire.hang_up();
+                None
+            }
+            State::Silent => {
+                self.wire.refuse(&Wrong::new(500, "nobody answered"));
+                None
+            }
+            // Without the end that the client waits for, it knows that something is missing.
+            _ => None,
+        }
+    }
+}
+
+impl Caller {
+    /// Sends the beginning of an answer. `length`: None where nobody knows it.
+    pub fn begin(
+        &self,
+        status: u16,
+        headers: &[(String, String)],
+        length: Option<u64>,
+    ) -> io::Result<()> {
+        let mut side = self.0.borrow_mut();
+        let has_no_body = side.is_bare || status == 204 || status == 304;
+        let mut text = format!("HTTP/1.1 {status} {}\r\n", reason(status));
+        for (name, value) in headers {
+            // One header cannot become two.
+            if !value.contains(['\r', '\n']) && !name.contains(['\r', '\n', ':']) {
+                text.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        let state = match length {
+            Some(length) => {
+                if status != 204 {
+                    text.push_str(&format!("Content-Length: {length}\r\n"));
+                }
+                State::Counted(length)
+            }
+            None if side.is_http11 => {
+                text.push_str("Transfer-Encoding: chunked\r\n");
+                State::Chunked
+            }
+            None => {
+                side.wants_close = true;
+                State::ToTheEnd
+            }
+        };
+        if side.wants_close {
+            text.push_str("Connection: close\r\n");
+        }
+        text.push_str("\r\n");
+        let outcome = (&*side.socket).write_all(text.as_bytes());
+        side.state = match outcome {
+            Ok(()) if has_no_body => State::Done,
+            Ok(()) => state,
+            Err(_) => State::Broken,
+        };
+        outcome
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.0.borrow().state != State::Silent
+    }
+
+    /// Sends a piece of the body at once.
+    pub fn piece(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut side = self.0.borrow_mut();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let outcome = match side.state {
+            State::Chunked => {
+                // One write, and so one packet for what is small.
+                let mut wire = Vec::with_capacity(bytes.len() + 12);
+                wire.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+                wire.extend_from_slice(bytes);
+                wire.extend_from_slice(b"\r\n");
+                (&*side.socket).write_all(&wire)
+            }
+            State::Counted(left) => match left.checked_sub(bytes.len() as u64) {
+                Some(left) => {
+                    side.state = State::Counted(left);
+                    (&*side.socket).write_all(bytes)
+                }
+                None => Err(io::Error::other("more than was announced")),
+            },
+            State::ToTheEnd => (&*side.socket).write_all(bytes),
+            State::Done => return Ok(()),
+            State::Silent | State::Broken => Err(ErrorKind::BrokenPipe.into()),
+        };
+        if outcome.is_err() {
+            side.state = State::Broken;
+        }
+        outcome
+    }
+
+    /// Says that this was all. An answer that never ends so is broken, and the client sees it.
+    pub fn end(&self) -> io::Result<()> {
+        let mut side = self.0.borrow_mut();
+        let outcome = match side.state {
+            State::Chunked => (&*side.socket).write_all(b"0\r\n\r\n"),
+            State::Counted(0) | State::ToTheEnd | State::Done => Ok(()),
+            State::Counted(_) | State::Silent | State::Broken => Err(ErrorKind::BrokenPipe.into()),
+        };
+        side.state = if outcome.is_ok() { State::Done } else { State::Broken };
+        outcome
+    }
+
+    /// Whether the client has hung up.
+    pub fn is_gone(&self) -> bool {
+        let side = self.0.borrow();
+        if side.state == State::Broken || side.socket.set_read_timeout(Some(GLANCE)).is_err() {
+            return true;
+        }
+        match side.socket.peek(&mut [0]) {
+            Ok(read) => read == 0,
+            Err(e) => !matches!(
+                e.kind(),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+            ),
+        }
+    }
+}
