@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::flows::fresh::Tools;
 use crate::net::client::Client;
+use crate::provider::Providers;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -44,7 +45,7 @@ impl Gateway {
     /// Reads settings, keys and accounts; `warn` hears of settings that mean nothing.
     pub fn new(store: Store, timeout_s: u64, warn: fn(&str)) -> Result<Gateway> {
         let settings = Settings::of(&store.config()?, warn)?;
-        let roster = Roster::read(&store, None, settings)?;
+        let roster = Roster::read(&store, None, settings, rows(&store))?;
         let ledger = Ledger::default();
         ledger.restore(&store, Timestamp::now_ms());
         Ok(Gateway {
@@ -78,4 +79,11 @@ impl Gateway {
             lock_limit: Duration::from_secs(self.errands.timeout_s() + 10),
         }
     }
+}
+
+/// The rows as config.json has them now.
+fn rows(store: &Store) -> Arc<Providers> {
+    let store = store.again();
+    // Of faults in rows `status` and `doctor` tell.
+    Arc::new(Providers::new(move || Ok(store.rows(&store.config()?)), |_| ()))
 }

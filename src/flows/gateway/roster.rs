@@ -19,7 +19,7 @@ use crate::store::{ClientKey, Found, Store};
 pub struct Roster {
     pub settings: Settings,
     pub keys: Vec<ClientKey>,
-    pub providers: Providers,
+    pub providers: Arc<Providers>,
     pub members: Vec<Arc<Member>>,
 }
 
@@ -162,10 +162,12 @@ pub enum Nobody {
 
 impl Roster {
     /// Reads everything. An account that cannot be used is a member with a trouble.
-    pub fn read(store: &Store, own: Option<SocketAddr>, settings: Settings) -> Result<Roster> {
-        let rows_of = store.again();
-        // Of faults in rows `status` and `doctor` tell.
-        let providers = Providers::new(move || Ok(rows_of.rows(&rows_of.config()?)), |_| ());
+    pub fn read(
+        store: &Store,
+        own: Option<SocketAddr>,
+        settings: Settings,
+        providers: Arc<Providers>,
+    ) -> Result<Roster> {
         let keys = store.client_keys()?;
         let mut members = Vec::new();
         for id in store.all_accounts()? {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::account::{Account, AccountId};
 use crate::error::Error;
 use crate::flows::fresh::{self, Layer, Need};
-use crate::flows::gateway::Gateway;
 use crate::flows::gateway::roster::{Member, Roster};
 use crate::flows::gateway::settings::Settings;
+use crate::flows::gateway::{Gateway, rows};
 use crate::flows::models;
 use crate::log;
 use crate::protocol::gateway::listing::Listed;
@@ -90,11 +90,14 @@ impl Gateway {
         let warn = self.upkeep().warn;
         let old = self.roster();
         let settings = self.store.config().and_then(|config| Settings::of(&config, warn));
-        let settings = settings.unwrap_or_else(|error| {
-            warn(&format!("the settings stay as they were: {error}"));
-            old.settings.clone()
-        });
-        match Roster::read(&self.store, self.own.get().copied(), settings) {
+        let (settings, rows) = match settings {
+            Ok(settings) => (settings, rows(&self.store)),
+            Err(error) => {
+                warn(&format!("the settings stay as they were: {error}"));
+                (old.settings.clone(), Arc::clone(&old.providers))
+            }
+        };
+        match Roster::read(&self.store, self.own.get().copied(), settings, rows) {
             Ok(roster) => {
                 self.notice(&old, &roster);
                 *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
