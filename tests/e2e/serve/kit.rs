@@ -104,7 +104,7 @@ pub struct Gateway {
     pub port: u16,
     /// The key of the first start.
     pub key: String,
-    config: Value,
+    pub config: Value,
 }
 
 impl Gateway {

@@ -25,6 +25,8 @@ struct World {
     /// When each piece was sent.
     sent: Vec<Instant>,
     sent_bytes: usize,
+    /// How many connections of prompts were closed from this side.
+    ended: usize,
     /// When each caller was seen to have gone.
     gone: Vec<Instant>,
 }
@@ -53,7 +55,10 @@ impl Upstream {
                 };
             }
             lock(&shared).prompts.push(request.clone());
-            answer(&request, &mut out)
+            let outcome = answer(&request, &mut out);
+            drop(out);
+            lock(&shared).ended += 1;
+            outcome
         });
         Upstream { server, world }
     }
@@ -126,6 +131,12 @@ impl Upstream {
     #[track_caller]
     pub fn has_prompts(&self, count: usize, limit: Duration) {
         self.wait("prompt", limit, |world| (world.prompts.len() >= count).then_some(()));
+    }
+
+    /// Waits until so many connections of prompts are closed.
+    #[track_caller]
+    pub fn has_ended(&self, count: usize, limit: Duration) {
+        self.wait("end", limit, |world| (world.ended >= count).then_some(()));
     }
 
     /// Waits until a caller was seen to go, and says when.
