@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::kit::{Gateway, SECRET, Setup};
-use super::upstream::{Out, Upstream};
+use super::upstream::{Out, Upstream, halting};
 use crate::support::tls::{Ca, Server};
 
 const COMMENT: &str = ": keep-alive\n\n";
@@ -178,6 +178,30 @@ fn behind_tls_a_stream_is_kept_alive_too() {
     assert_eq!(left, "data: 1\n\ndata: 2\n\n");
     assert!(comments >= 2, "{text:?}");
     assert!(text.starts_with(&format!("data: 1\n\n{COMMENT}")), "{text:?}");
+}
+
+/// A record of TLS that comes in halves is no silence to despair of, nor is what is in it lost.
+#[test]
+fn behind_tls_what_comes_in_halves_is_put_together() {
+    let event = "x".repeat(9_000);
+    let wanted = format!("data: {event}\n\ndata: 2\n\n");
+    let upstream = Upstream::start(move |_, out| {
+        out.events()?;
+        out.event(&event)?;
+        out.event("2")?;
+        out.end()
+    });
+    let ca = Ca::new("keyfob tests");
+    let tls = Server::tls(ca.certify("127.0.0.1", (2020, 2090)), upstream.port());
+    let way = halting(tls.port, SILENCE);
+    let row = json!({"base": format!("https://{}/v1", way.address()), "dialect": "openai_chat"});
+    let setup = Setup::empty().provider("fake", row).account("fake/default", SECRET);
+    let file = ca.write(&setup.sandbox.work().join("ca.pem"));
+    let gateway = setup.set("keepalive", 1).env("SSL_CERT_FILE", &file).start();
+    let begin = std::time::Instant::now();
+    let (_, left) = without_comments(&asked(&gateway));
+    assert!(left == wanted, "{} bytes of {}", left.len(), wanted.len());
+    assert!(begin.elapsed() >= SILENCE, "it did come in halves");
 }
 
 /// A caller behind TLS that goes away is noticed as any other.
