@@ -267,12 +267,16 @@ impl Row {
     }
 
     fn json(&self) -> Value {
-        json!({
+        let mut row = json!({
             "provider": self.provider, "account": self.account, "default": self.is_default,
             "kind": self.kind, "state": self.state.name(), "expires_at": self.expires_at,
             "can_refresh": self.can_refresh, "source": self.source, "path": self.path,
-            "identity": self.identity, "note": self.note, "cooling": cooling::json(&self.cooling),
-        })
+            "identity": self.identity, "note": self.note,
+        });
+        if !self.cooling.is_empty() {
+            row["cooling"] = cooling::json(&self.cooling);
+        }
+        row
     }
 
     fn cells(&self) -> [String; 6] {

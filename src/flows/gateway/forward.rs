@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::flows::gateway::Gateway;
-use crate::flows::gateway::hunt::Hunt;
+use crate::flows::gateway::hunt::{Hunt, Won};
+use crate::flows::gateway::relay::Relay;
 use crate::flows::gateway::roster::Nobody;
 use crate::flows::gateway::settings::Settings;
 use crate::flows::random;
@@ -106,20 +107,27 @@ fn check_content(head: &Head) -> std::result::Result<(), Refusal> {
 }
 
 impl Gateway {
-    /// Answers a prompt, whatever comes of it.
-    pub fn answer(&self, exchange: &mut Exchange, route: &Route, key: &ClientKey) {
+    /// Answers a prompt, whatever comes of it. Gives what is still to come of an answer that may take
+    /// its time.
+    pub fn answer(
+        &self,
+        exchange: &mut Exchange,
+        route: &Route,
+        key: &ClientKey,
+    ) -> Option<Box<Relay>> {
         let outcome = match route.dialect() {
             Some(dialect) => self.forward(exchange, route, dialect, key),
             None => Err(Refusal::new(404, "a list takes no prompts")),
         };
-        let is_error = match outcome {
-            Ok(status) => status >= 400,
+        let (is_error, rest) = match outcome {
+            Ok((status, rest)) => (status >= 400, rest),
             Err(refusal) => {
                 refuse(exchange, route.shape(), &refusal);
-                true
+                (true, None)
             }
         };
         self.ledger.count_request(route.name(), &key.name, is_error, Timestamp::now_ms());
+        rest
     }
 
     fn forward(
@@ -128,7 +136,7 @@ impl Gateway {
         route: &Route,
         dialect: Dialect,
         key: &ClientKey,
-    ) -> std::result::Result<u16, Refusal> {
+    ) -> std::result::Result<Won, Refusal> {
         let roster = self.roster();
         let prompt = Prompt::read(exchange, route, dialect, key, &roster.settings)?;
         let targets = roster

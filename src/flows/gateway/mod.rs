@@ -6,7 +6,7 @@ pub mod forward;
 mod hunt;
 pub mod keys;
 pub mod ledger;
-mod relay;
+pub mod relay;
 pub mod roster;
 pub mod settings;
 pub mod upkeep;

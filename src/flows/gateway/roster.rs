@@ -116,11 +116,12 @@ impl Member {
         }
     }
 
-    /// The models it is known to have without being asked: its own, its row's.
+    /// The models it is known to have without being asked: its own; its row's, while nobody has asked.
     fn named_models(&self) -> Vec<String> {
         let account = self.account();
         let fact = |key: &str| account.as_ref()?.fact(key).map(str::to_owned);
-        let of_row = || self.row.as_ref()?.model.clone();
+        let is_asked = self.models().is_some();
+        let of_row = || self.row.as_ref().filter(|_| !is_asked)?.model.clone();
         fact("model").or_else(|| fact("deployment")).or_else(of_row).into_iter().collect()
     }
 
