@@ -24,7 +24,7 @@ pub struct AccountRef {
 }
 
 /// What it means once the default is looked up. Only this reaches flows, files and locks.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId {
     pub provider: String,
     pub account: String,

@@ -22,6 +22,7 @@ mod pending;
 mod provider;
 mod refresh;
 mod run;
+mod serve;
 mod setup;
 mod source;
 mod status;
@@ -101,6 +102,7 @@ enum Command {
     Provider(provider::ProviderArgs),
     Refresh(refresh::Refresh),
     Run(run::Run),
+    Serve(serve::Serve),
     Setup(setup::Setup),
     Source(source::Source),
     Status(status::Status),
@@ -268,6 +270,7 @@ fn run(args: &[String], tail: &[OsString]) -> Result<()> {
         Some(Command::Provider(args)) => provider::run(args),
         Some(Command::Refresh(args)) => refresh::run(&args),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Setup(args)) => setup::run(&args),
         Some(Command::Source(args)) => source::run(args),
         Some(Command::Status(args)) => status::run(&args),

@@ -12,6 +12,7 @@ pub mod entra;
 pub mod environment;
 pub mod finish;
 pub mod fresh;
+pub mod gateway;
 pub mod keep;
 pub mod key;
 pub mod login;

@@ -1,8 +1,10 @@
 //! Google Code Assist: after a sign-in, the project it works in is looked up, or signed up for.
 
+use std::borrow::Cow;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use ureq::http::Request;
 
 use crate::account::Account;
@@ -10,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::net::client::Client;
 use crate::net::reply::Reply;
 use crate::protocol::code_assist::{self, Loaded, Operation};
-use crate::provider::CodeAssist;
+use crate::provider::{CodeAssist, Provider};
 use crate::secret::Secret;
 
 /// The sign-up is asked for this often, and given up after this long.
@@ -45,6 +47,20 @@ pub fn look_up(account: &Account, row: &CodeAssist, client: &Client) -> Result<S
         };
     }
     Err(last)
+}
+
+/// The account with the project that Code Assist works in; a login that could not find it is no obstacle.
+pub fn filled_in<'a>(
+    account: &'a Account,
+    row: &Provider,
+    client: &Client,
+) -> Result<Cow<'a, Account>> {
+    let code_assist = row.code_assist.as_ref().filter(|_| account.fact("project_id").is_none());
+    let Some(code_assist) = code_assist else { return Ok(Cow::Borrowed(account)) };
+    let project = look_up(account, code_assist, client)?;
+    let mut account = account.clone();
+    account.extra.insert("project_id".to_owned(), Value::from(project));
+    Ok(Cow::Owned(account))
 }
 
 /// `GOOGLE_CLOUD_PROJECT`, else `GOOGLE_CLOUD_PROJECT_ID`. The service wants the id, not the number.

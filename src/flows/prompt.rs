@@ -1,9 +1,5 @@
 //! One prompt through an account, and what it means when there is no answer.
 
-use std::borrow::Cow;
-
-use serde_json::Value;
-
 use crate::account::Account;
 use crate::credential::Credential;
 use crate::endpoint;
@@ -62,7 +58,10 @@ impl Seat<'_> {
     pub fn ask(&self, wish: &Wish, on_text: OnText) -> Result<Answer> {
         let (api, dialect) = chat::api(self.row)?;
         let model = &self.model(wish.model)?;
-        let account = &*self.with_project(dialect)?;
+        let account = match dialect {
+            Dialect::CodeAssist => &*project::filled_in(self.account, self.row, self.client)?,
+            _ => self.account,
+        };
         let ask = Ask {
             model,
             prompt: wish.prompt,
@@ -104,18 +103,6 @@ impl Seat<'_> {
             on_text(text)?;
         }
         reader.finish().map_err(|fault| place.explain(None, fault))
-    }
-
-    /// Code Assist works in a project; a login that could not find it is no obstacle.
-    fn with_project(&self, dialect: Dialect) -> Result<Cow<'_, Account>> {
-        let needs_one = dialect == Dialect::CodeAssist && self.account.fact("project_id").is_none();
-        let Some(code_assist) = self.row.code_assist.as_ref().filter(|_| needs_one) else {
-            return Ok(Cow::Borrowed(self.account));
-        };
-        let project = project::look_up(self.account, code_assist, self.client)?;
-        let mut account = self.account.clone();
-        account.extra.insert("project_id".to_owned(), Value::from(project));
-        Ok(Cow::Owned(account))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod device;
 pub mod discovery;
 pub mod entra;
 pub mod form;
+pub mod gateway;
 pub mod identity;
 pub mod json_text;
 pub mod jsonrpc;

@@ -37,6 +37,11 @@ pub fn post_json(url: &str, bearer: Option<&Secret>, body: &Value) -> Result<Req
     bare(Method::POST, url, bearer, Some(JSON), Secret::new(body.to_string()))
 }
 
+/// A POST of a JSON text.
+pub fn post_json_text(url: &str, text: Secret) -> Result<Request<Secret>> {
+    bare(Method::POST, url, None, Some(JSON), text)
+}
+
 /// A POST of a form that proves its sender by what is in it.
 pub fn post_form(url: &str, pairs: &[(&str, &str)]) -> Result<Request<Secret>> {
     bare(Method::POST, url, None, Some(FORM), Secret::new(form::encode_pairs(pairs)))

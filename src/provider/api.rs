@@ -35,6 +35,9 @@ pub struct Api {
     pub key_bases: BTreeMap<String, String>,
     /// None: it takes no prompts.
     pub dialect: Option<Dialect>,
+    /// What else is spoken there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Also>,
     /// Where prompts go below the base, with `{model}` for the model, if not where the dialect has it
     /// (of Gemini's the part before the method).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +67,18 @@ pub struct Api {
     pub tool_names: BTreeMap<String, String>,
 }
 
+/// A further dialect of an API, for keys: vendors offer theirs under a second address, too.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Also {
+    pub dialect: Dialect,
+    /// A path below the API's base, or an address of its own; empty: the base itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub base: String,
+    /// The header that takes a key as it is; without it a key is a bearer token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_header: Option<String>,
+}
+
 impl Default for Api {
     fn default() -> Api {
         Api {
@@ -71,6 +86,7 @@ impl Default for Api {
             base_env: BTreeMap::new(),
             key_bases: BTreeMap::new(),
             dialect: Some(Dialect::OpenaiChat),
+            also: Vec::new(),
             path: None,
             stream_only: false,
             key_header: None,
@@ -85,6 +101,20 @@ impl Default for Api {
 }
 
 impl Api {
+    /// The same API in another of its dialects, at its address; `base` is that of the first one.
+    pub fn speaking(&self, also: &Also, base: &str) -> Api {
+        let there = if also.base.contains("://") { String::new() } else { base.to_owned() };
+        Api {
+            base: format!("{there}{}", also.base),
+            dialect: Some(also.dialect),
+            also: Vec::new(),
+            path: None,
+            stream_only: false,
+            key_header: also.key_header.clone(),
+            ..self.clone()
+        }
+    }
+
     /// An API that takes a bearer token and nothing else.
     pub fn at(base: &str) -> Api {
         Api { base: base.to_owned(), ..Api::default() }

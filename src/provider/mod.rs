@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-pub use api::{Api, Dialect};
+pub use api::{Also, Api, Dialect};
 pub use instance::name_of;
 pub use parts::{
     ApiToken, Body, ClientAuth, Closed, CodeAssist, IdentityPaths, Instance, Quirk, Redirect,
@@ -86,6 +86,9 @@ pub struct Provider {
     /// Error codes of a refresh that mean "sign in again", beside `invalid_grant`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<String>,
+    /// A gateway renews its tokens so long before they expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_lead_s: Option<i64>,
     /// Any 401 to a refresh means "sign in again".
     #[serde(default, skip_serializing_if = "is_false")]
     pub refresh_401_is_final: bool,

@@ -1,0 +1,106 @@
+//! Who comes in, and where to: the host that was meant, the caller's key, the path.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::json;
+
+use crate::endpoint;
+use crate::flows::gateway::Gateway;
+use crate::flows::gateway::forward::{Refusal, answer_json, refuse};
+use crate::flows::gateway::keys;
+use crate::net::serve::{Exchange, Head, Running};
+use crate::protocol::gateway::listing::{self, Style};
+use crate::protocol::gateway::route::{self, Nowhere, Route};
+use crate::provider::Dialect;
+use crate::store::ClientKey;
+use crate::text;
+
+pub struct Door {
+    gateway: Arc<Gateway>,
+    own: SocketAddr,
+    is_remote: bool,
+    running: OnceLock<Running>,
+}
+
+impl Door {
+    pub fn new(gateway: Arc<Gateway>, own: SocketAddr, is_remote: bool) -> Door {
+        Door { gateway, own, is_remote, running: OnceLock::new() }
+    }
+
+    /// The server that this is the door of.
+    pub fn watches(&self, running: Running) {
+        let _ = self.running.set(running);
+    }
+
+    pub fn answer(&self, exchange: &mut Exchange) {
+        let shape = route::shape_of(&exchange.head.path);
+        if !self.is_meant(&exchange.head) {
+            // A page of somebody else's that made its name lead here would be let in by a browser.
+            let what = "this gateway goes by another host name; see hosts in docs/serve.md";
+            return refuse(exchange, shape, &Refusal::new(403, what));
+        }
+        let path = exchange.head.path.as_str();
+        if path == "/healthz" {
+            return answer_json(exchange, 200, &json!({"status": "ok"}));
+        }
+        let roster = self.gateway.roster();
+        let presented = keys::presented(&exchange.head);
+        let Some(key) = keys::find(&presented, &roster.keys) else {
+            let what = match presented.is_empty() {
+                true => "a key of this gateway is needed; try: keyfob serve key add NAME",
+                false => "this is no key of this gateway; try: keyfob serve key list",
+            };
+            return refuse(exchange, shape, &Refusal::new(401, what));
+        };
+        match route::find(&exchange.head.method, path) {
+            Ok(route) if route.dialect().is_none() => self.list(exchange, &route, key),
+            Ok(route) => self.gateway.answer(exchange, &route, key),
+            Err(Nowhere::Method(wanted)) => {
+                let what = format!("{} takes {wanted}", text::harmless(path, 100));
+                refuse(exchange, shape, &Refusal::new(405, what));
+            }
+            Err(Nowhere::Path) => {
+                let path = text::harmless(path, 100);
+                let what = format!("nothing is at {path}; there are {}", route::ROUTES);
+                refuse(exchange, shape, &Refusal::new(404, what));
+            }
+        }
+    }
+
+    /// Whether the request was made to a name that is ours.
+    fn is_meant(&self, head: &Head) -> bool {
+        let Some(host) = head.header("host") else { return false };
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if !port.contains(']') => (name, port.parse().ok()),
+            _ => (host, Some(80)),
+        };
+        let is_own_name = endpoint::is_loopback(name) || endpoint::ip(name) == Some(self.own.ip());
+        let settings = &self.gateway.roster().settings;
+        let is_named = settings.hosts.iter().any(|own| own.eq_ignore_ascii_case(name));
+        // Where others may come in, an address is as good as another; names would have to be ours.
+        let is_address = self.is_remote && endpoint::ip(name).is_some();
+        let is_port = port == Some(self.own.port());
+        (is_own_name && is_port) || is_named || (is_address && is_port)
+    }
+
+    fn list(&self, exchange: &Exchange, route: &Route, key: &ClientKey) {
+        let is_google = matches!(route, Route::GoogleModel(_) | Route::GoogleModels);
+        let (style, dialect) = match exchange.head.header("anthropic-version") {
+            _ if is_google => (Style::Google, Some(Dialect::GeminiGenerateContent)),
+            Some(_) => (Style::Anthropic, Some(Dialect::AnthropicMessages)),
+            None => (Style::Openai, None),
+        };
+        let models = self.gateway.models(key, dialect);
+        let (Route::GoogleModel(id) | Route::Model(id)) = route else {
+            return answer_json(exchange, 200, &listing::all(style, &models));
+        };
+        match models.iter().find(|model| model.id == *id) {
+            Some(model) => answer_json(exchange, 200, &listing::one(style, model)),
+            None => {
+                let what = format!("no account has a model {}", text::harmless(id, 120));
+                refuse(exchange, route.shape(), &Refusal::new(404, what));
+            }
+        }
+    }
+}

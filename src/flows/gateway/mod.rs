@@ -1,0 +1,81 @@
+//! The gateway: an account chosen, its credential put on, the answer relayed; another account where one
+//! cannot. `forward` takes a request in, and `hunt` finds it an answer; `roster` is whom there is to ask,
+//! `ledger` what is remembered of them, `upkeep` what happens between requests.
+
+pub mod forward;
+mod hunt;
+pub mod keys;
+pub mod ledger;
+mod relay;
+pub mod roster;
+pub mod settings;
+pub mod upkeep;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::flows::fresh::Tools;
+use crate::net::client::Client;
+use crate::store::Store;
+use crate::time::Timestamp;
+
+use ledger::Ledger;
+use roster::Roster;
+use settings::Settings;
+use upkeep::Upkeep;
+
+pub struct Gateway {
+    pub store: Store,
+    /// For prompts.
+    relay: Client,
+    /// For renewals and lists of models.
+    pub errands: Client,
+    roster: RwLock<Arc<Roster>>,
+    pub ledger: Ledger,
+    upkeep: Mutex<Upkeep>,
+    /// Where it listens.
+    own: OnceLock<SocketAddr>,
+    pub started_at: Timestamp,
+}
+
+impl Gateway {
+    /// Reads settings, keys and accounts; `warn` hears of settings that mean nothing.
+    pub fn new(store: Store, timeout_s: u64, warn: fn(&str)) -> Result<Gateway> {
+        let settings = Settings::of(&store.config()?, warn)?;
+        let roster = Roster::read(&store, None, settings)?;
+        let ledger = Ledger::default();
+        ledger.restore(&store, Timestamp::now_ms());
+        Ok(Gateway {
+            relay: Client::new_for_relay(timeout_s),
+            errands: Client::new(timeout_s),
+            roster: RwLock::new(Arc::new(roster)),
+            ledger,
+            upkeep: Mutex::new(Upkeep::new(&store, warn)),
+            own: OnceLock::new(),
+            started_at: Timestamp::now(),
+            store,
+        })
+    }
+
+    /// From now on requests come to this address, so that none is sent to it.
+    pub fn listens_at(&self, own: SocketAddr) {
+        let _ = self.own.set(own);
+        self.reload();
+    }
+
+    pub fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tools<'a>(&'a self, roster: &'a Roster) -> Tools<'a> {
+        Tools {
+            client: &self.errands,
+            providers: &roster.providers,
+            store: &self.store,
+            // Whoever holds the lock may be waiting for an answer as long as we would.
+            lock_limit: Duration::from_secs(self.errands.timeout_s() + 10),
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! The accounts as the gateway sees them: what each speaks, which models it has, what it is called by.
+//! Made anew when a file changes.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+
+use crate::account::{Account, AccountId, SERVER_PREFIX};
+use crate::credential::Credential;
+use crate::endpoint;
+use crate::error::Result;
+use crate::flows::environment;
+use crate::flows::gateway::settings::{Settings, is_like};
+use crate::protocol::attach;
+use crate::protocol::gateway::listing::Listed;
+use crate::protocol::models::Model;
+use crate::provider::{Api, Dialect, Provider, Providers};
+use crate::store::{ClientKey, Found, Store};
+
+pub struct Roster {
+    pub settings: Settings,
+    pub keys: Vec<ClientKey>,
+    pub providers: Providers,
+    pub members: Vec<Arc<Member>>,
+}
+
+/// An account of the store.
+pub struct Member {
+    pub id: AccountId,
+    /// None: its file cannot be used, for the reason in `trouble`.
+    account: RwLock<Option<Account>>,
+    pub trouble: Option<String>,
+    pub row: Option<Provider>,
+    pub faces: Vec<Face>,
+    models: RwLock<Option<Arc<Vec<Model>>>>,
+}
+
+/// One way to speak to an account.
+pub struct Face {
+    pub dialect: Dialect,
+    pub base: String,
+    /// The row as it is for this account and this dialect.
+    pub row: Provider,
+}
+
+impl Member {
+    pub fn account(&self) -> Option<Account> {
+        self.account.read().ok()?.clone()
+    }
+
+    pub fn replace(&self, account: Account) {
+        if let Ok(mut slot) = self.account.write() {
+            *slot = Some(account);
+        }
+    }
+
+    fn attribute(&self, name: &str) -> Option<String> {
+        let account = self.account.read().ok()?;
+        let value = account.as_ref()?.attributes.get(name)?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
+    /// Higher goes first.
+    pub fn priority(&self) -> i64 {
+        self.attribute("priority").and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+    }
+
+    pub fn prefix(&self) -> Option<String> {
+        self.attribute("prefix").filter(|prefix| !prefix.is_empty() && !prefix.contains('/'))
+    }
+
+    pub fn is_disabled(&self) -> bool {
+        self.attribute("disabled").is_some_and(|value| !["false", "0", "no"].contains(&&*value))
+    }
+
+    /// Further projects to go to, after the account's own.
+    pub fn projects(&self) -> Vec<String> {
+        listed(self.attribute("projects"))
+    }
+
+    pub fn is_refused(&self) -> bool {
+        let account = self.account.read().ok();
+        account.is_some_and(|account| account.as_ref().is_some_and(|one| one.refused.is_some()))
+    }
+
+    /// Whether it may be asked at all.
+    pub fn is_usable(&self) -> bool {
+        self.trouble.is_none() && !self.is_disabled() && !self.is_refused()
+    }
+
+    fn is_excluded(&self, model: &str, settings: &Settings) -> bool {
+        let own = listed(self.attribute("excluded_models"));
+        own.iter().any(|pattern| is_like(pattern, model)) || settings.is_excluded(&self.id, model)
+    }
+
+    /// The face that a route's dialect needs.
+    pub fn face(&self, dialect: Dialect) -> Option<&Face> {
+        let stands_in = |face: &&Face| {
+            dialect == Dialect::GeminiGenerateContent && face.dialect == Dialect::CodeAssist
+        };
+        let mut faces = self.faces.iter();
+        let exact = faces.find(|face| face.dialect == dialect);
+        exact.or_else(|| self.faces.iter().find(stands_in))
+    }
+
+    pub fn models(&self) -> Option<Arc<Vec<Model>>> {
+        self.models.read().ok()?.clone()
+    }
+
+    pub fn set_models(&self, models: Vec<Model>) {
+        self.take_models(Arc::new(models));
+    }
+
+    pub fn take_models(&self, models: Arc<Vec<Model>>) {
+        if let Ok(mut slot) = self.models.write() {
+            *slot = Some(models);
+        }
+    }
+
+    /// The models it is known to have without being asked: its own, its row's.
+    fn named_models(&self) -> Vec<String> {
+        let account = self.account();
+        let fact = |key: &str| account.as_ref()?.fact(key).map(str::to_owned);
+        let of_row = || self.row.as_ref()?.model.clone();
+        fact("model").or_else(|| fact("deployment")).or_else(of_row).into_iter().collect()
+    }
+
+    /// Whether it has the model; None: nobody knows.
+    fn has(&self, model: &str) -> Option<bool> {
+        if self.named_models().iter().any(|name| name == model) {
+            return Some(true);
+        }
+        let models = self.models()?;
+        Some(models.iter().any(|known| known.id.eq_ignore_ascii_case(model)))
+    }
+}
+
+fn listed(value: Option<String>) -> Vec<String> {
+    let value = value.unwrap_or_default();
+    let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(str::to_owned).collect()
+}
+
+/// An account, a way to speak to it and a model, for one request.
+#[derive(Clone)]
+pub struct Target {
+    pub member: Arc<Member>,
+    pub model: String,
+    /// Of the names behind an alias the first goes first.
+    pub rank: usize,
+}
+
+/// Why no account can be asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// It is to be had at other routes.
+    OtherDialects(Vec<Dialect>),
+    /// No account knows the model.
+    UnknownModel,
+    /// No account speaks this at all.
+    NoAccount,
+}
+
+impl Roster {
+    /// Reads everything. An account that cannot be used is a member with a trouble.
+    pub fn read(store: &Store, own: Option<SocketAddr>, settings: Settings) -> Result<Roster> {
+        let rows_of = store.again();
+        // Of faults in rows `status` and `doctor` tell.
+        let providers = Providers::new(move || Ok(rows_of.rows(&rows_of.config()?)), |_| ());
+        let keys = store.client_keys()?;
+        let mut members = Vec::new();
+        for id in store.all_accounts()? {
+            if !id.provider.starts_with(SERVER_PREFIX) {
+                members.push(Arc::new(Member::read(&id, store, &providers, own)));
+            }
+        }
+        Ok(Roster { settings, keys, providers, members })
+    }
+
+    /// Who may be asked for a model in a dialect with this key.
+    pub fn targets(
+        &self,
+        model: &str,
+        dialect: Dialect,
+        key: &ClientKey,
+    ) -> std::result::Result<Vec<Target>, Nobody> {
+        let mut found = Vec::new();
+        let mut nobody = None;
+        for (rank, name) in self.settings.behind(model).into_iter().enumerate() {
+            match self.targets_of(name, dialect, key, rank) {
+                Ok(targets) => found.extend(targets),
+                Err(why) => nobody = nobody.or(Some(why)),
+            }
+        }
+        match nobody {
+            Some(why) if found.is_empty() => Err(why),
+            _ => Ok(found),
+        }
+    }
+
+    fn targets_of(
+        &self,
+        name: &str,
+        dialect: Dialect,
+        key: &ClientKey,
+        rank: usize,
+    ) -> std::result::Result<Vec<Target>, Nobody> {
+        let (pool, model) = self.pool(name, dialect, key);
+        let pool: Vec<_> =
+            pool.into_iter().filter(|one| !one.is_excluded(&model, &self.settings)).collect();
+        let speaks = |member: &&Arc<Member>| member.face(dialect).is_some();
+        let speaking: Vec<_> = pool.iter().filter(speaks).collect();
+        let with = |wanted: Option<bool>| {
+            let fitting = speaking.iter().filter(|member| member.has(&model) == wanted);
+            fitting.map(|member| Arc::clone(member)).collect::<Vec<_>>()
+        };
+        let mut chosen = with(Some(true));
+        if chosen.is_empty() {
+            let elsewhere = pool.iter().filter(|member| {
+                !member.faces.is_empty() && !speaks(member) && member.has(&model) == Some(true)
+            });
+            let mut dialects = Vec::new();
+            for dialect in elsewhere.flat_map(|member| member.faces.iter().map(|f| f.dialect)) {
+                if !dialects.contains(&dialect) {
+                    dialects.push(dialect);
+                }
+            }
+            if !dialects.is_empty() {
+                return Err(Nobody::OtherDialects(dialects));
+            }
+            chosen = with(None);
+        }
+        if chosen.is_empty() && is_of_one_provider(&speaking) {
+            // Its list need not name all that it has; the provider itself knows best.
+            chosen = with(Some(false));
+        }
+        match (chosen.is_empty(), speaking.is_empty()) {
+            (false, _) => {
+                let target = |member| Target { member, model: model.clone(), rank };
+                Ok(chosen.into_iter().map(target).collect())
+            }
+            (true, false) => Err(Nobody::UnknownModel),
+            (true, true) => Err(Nobody::NoAccount),
+        }
+    }
+
+    /// The accounts that a name may mean, and the model's own name.
+    fn pool(&self, name: &str, dialect: Dialect, key: &ClientKey) -> (Vec<Arc<Member>>, String) {
+        let usable = |member: &&Arc<Member>| {
+            member.trouble.is_none() && !member.is_disabled() && key.is_good_for(&member.id)
+        };
+        let all: Vec<_> = self.members.iter().filter(usable).map(Arc::clone).collect();
+        if let Some((first, rest)) = name.split_once('/').filter(|(_, rest)| !rest.is_empty()) {
+            let keep = |fits: &dyn Fn(&Member) -> bool| {
+                all.iter().filter(|member| fits(member)).map(Arc::clone).collect::<Vec<_>>()
+            };
+            let prefixed = keep(&|member| member.prefix().as_deref() == Some(first));
+            if !prefixed.is_empty() {
+                return (prefixed, rest.to_owned());
+            }
+            let provider = self.providers.find(first).ok().flatten().map(|row| row.id.as_str());
+            let of_provider = keep(&|member| Some(member.id.provider.as_str()) == provider);
+            // Some names of models begin like a provider's.
+            let has = |member: &Arc<Member>, model| member.has(model) == Some(true);
+            let is_whole_name = all.iter().any(|member| has(member, name))
+                && !of_provider.iter().any(|member| has(member, rest));
+            let speaks = of_provider.iter().any(|member| member.face(dialect).is_some());
+            if !of_provider.is_empty() && !is_whole_name && (speaks || provider == Some(first)) {
+                return (of_provider, rest.to_owned());
+            }
+        }
+        (all, name.to_owned())
+    }
+
+    /// Every model that can be asked for now, by every name that it has here.
+    pub fn listing(&self, key: &ClientKey, dialect: Option<Dialect>) -> Vec<Listed> {
+        let mut found: Vec<Listed> = Vec::new();
+        let mut add = |id: String, label: &str, owner: &str| {
+            if !found.iter().any(|known| known.id == id) {
+                found.push(Listed { id, label: label.to_owned(), owner: owner.to_owned() });
+            }
+        };
+        for member in &self.members {
+            let speaks = match dialect {
+                Some(dialect) => member.face(dialect).is_some(),
+                None => !member.faces.is_empty(),
+            };
+            if !speaks || !member.is_usable() || !key.is_good_for(&member.id) {
+                continue;
+            }
+            let models = member.models();
+            let named = member.named_models();
+            let known = models.iter().flat_map(|all| all.iter());
+            let known = known.map(|model| (model.id.as_str(), model.label.as_str()));
+            for (id, label) in known.chain(named.iter().map(|id| (id.as_str(), id.as_str()))) {
+                if member.is_excluded(id, &self.settings) {
+                    continue;
+                }
+                add(id.to_owned(), label, &member.id.provider);
+                if let Some(prefix) = member.prefix() {
+                    add(format!("{prefix}/{id}"), label, &member.id.provider);
+                }
+            }
+        }
+        for alias in self.settings.aliases.keys() {
+            let dialects = [
+                Dialect::AnthropicMessages,
+                Dialect::GeminiGenerateContent,
+                Dialect::OpenaiChat,
+                Dialect::OpenaiResponses,
+            ];
+            let wanted = dialects.into_iter().filter(|one| dialect.is_none_or(|d| d == *one));
+            let mut targets = wanted.filter_map(|one| self.targets(alias, one, key).ok());
+            if let Some(first) = targets.find_map(|targets| targets.into_iter().next()) {
+                add(alias.clone(), alias, &first.member.id.provider);
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+fn is_of_one_provider(members: &[&Arc<Member>]) -> bool {
+    members.windows(2).all(|pair| pair[0].id.provider == pair[1].id.provider)
+}
+
+impl Member {
+    fn read(
+        id: &AccountId,
+        store: &Store,
+        providers: &Providers,
+        own: Option<SocketAddr>,
+    ) -> Member {
+        let mut member = Member {
+            id: id.clone(),
+            account: RwLock::new(None),
+            trouble: None,
+            row: None,
+            faces: Vec::new(),
+            models: RwLock::new(None),
+        };
+        let account = match store.find_account(id) {
+            Ok(Found::Account(account)) => *account,
+            Ok(Found::Damaged(why)) => return Member { trouble: Some(why), ..member },
+            Ok(Found::Missing) => {
+                return Member { trouble: Some("it went away".to_owned()), ..member };
+            }
+            Err(error) => return Member { trouble: Some(error.to_string()), ..member },
+        };
+        match environment::row_for(&account, providers) {
+            Ok(row) => member.row = Some(row.into_owned()),
+            Err(error) => member.trouble = Some(error.to_string()),
+        }
+        if let Some(row) = &member.row {
+            member.faces = faces(&account, row, own);
+            let remembered = store.remembered_models(id);
+            if let Some(list) = remembered {
+                let models = list.models.into_iter().map(|(id, label)| Model { id, label });
+                member.models = RwLock::new(Some(Arc::new(models.collect())));
+            }
+        }
+        member.account = RwLock::new(Some(account));
+        member
+    }
+}
+
+fn faces(account: &Account, row: &Provider, own: Option<SocketAddr>) -> Vec<Face> {
+    let Some(api) = &row.api else { return Vec::new() };
+    let Some(base) = attach::api_base(account, row) else { return Vec::new() };
+    let is_key = matches!(account.credential, Credential::ApiKey(_));
+    let first = api.dialect.map(|dialect| (dialect, base.clone(), api.clone()));
+    let also = api.also.iter().filter(|_| is_key).map(|also| {
+        let there = api.speaking(also, &base);
+        (also.dialect, there.base.clone(), there)
+    });
+    let all = first.into_iter().chain(also);
+    let faces = all.filter(|(_, base, _)| {
+        endpoint::check("the API", base).is_ok() && !own.is_some_and(|own| leads_to(base, own))
+    });
+    faces.map(|(dialect, base, api)| face(dialect, base, api, row)).collect()
+}
+
+fn face(dialect: Dialect, base: String, api: Api, row: &Provider) -> Face {
+    let mut row = row.clone();
+    row.api = Some(api);
+    Face { dialect, base, row }
+}
+
+/// A shell that is set up for the gateway has a variable that would send the gateway to itself.
+fn leads_to(base: &str, own: SocketAddr) -> bool {
+    let Some(origin) = endpoint::origin(base) else { return false };
+    let port = origin.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+    endpoint::is_on_this_machine(&origin) && port == Some(own.port())
+}

@@ -1,0 +1,240 @@
+//! What the gateway does between requests: it sees when files change, renews tokens before they run out,
+//! and asks which models there are.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::account::{Account, AccountId};
+use crate::error::Error;
+use crate::flows::fresh::{self, Layer, Need};
+use crate::flows::gateway::Gateway;
+use crate::flows::gateway::roster::{Member, Roster};
+use crate::flows::gateway::settings::Settings;
+use crate::flows::models;
+use crate::log;
+use crate::protocol::gateway::listing::Listed;
+use crate::provider::Dialect;
+use crate::store::{ClientKey, Store};
+use crate::time::Timestamp;
+
+/// How often files are looked at, and tokens.
+const LOOK: Duration = Duration::from_millis(300);
+const PASS_MS: i64 = 5_000;
+/// A token is renewed so long before its end, unless its row says otherwise; but none before the last
+/// fifth of its life, or a short one would be renewed all the time.
+const LEAD_S: i64 = 300;
+const LIFE_PARTS: i64 = 5;
+const MOST_AT_ONCE: usize = 16;
+/// A renewal under way is not begun again, and one that failed not soon.
+const PENDING_MS: i64 = 60_000;
+const FAILED_MS: i64 = 300_000;
+/// Lists of models change seldom.
+const LIST_MS: i64 = 3_600_000;
+const LIST_FAILED_MS: i64 = 600_000;
+/// Whoever asks for models right after the start waits so long for the first lists.
+const LIST_PATIENCE: Duration = Duration::from_secs(3);
+
+pub struct Upkeep {
+    fingerprint: u64,
+    warn: fn(&str),
+    last_pass_ms: i64,
+    /// Not before, in milliseconds since 1970.
+    renewals: HashMap<AccountId, i64>,
+    lists: HashMap<AccountId, i64>,
+    under_way: usize,
+    lists_under_way: usize,
+}
+
+impl Upkeep {
+    pub fn new(store: &Store, warn: fn(&str)) -> Upkeep {
+        Upkeep {
+            fingerprint: store.fingerprint(),
+            warn,
+            last_pass_ms: 0,
+            renewals: HashMap::new(),
+            lists: HashMap::new(),
+            under_way: 0,
+            lists_under_way: 0,
+        }
+    }
+}
+
+impl Gateway {
+    fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
+        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until `is_over`.
+    pub fn keep_up(self: &Arc<Self>, is_over: impl Fn() -> bool) {
+        while !is_over() {
+            let fingerprint = self.store.fingerprint();
+            if self.upkeep().fingerprint != fingerprint {
+                self.upkeep().fingerprint = fingerprint;
+                self.reload();
+            }
+            let now_ms = Timestamp::now_ms();
+            if now_ms - self.upkeep().last_pass_ms >= PASS_MS {
+                self.upkeep().last_pass_ms = now_ms;
+                self.renew_what_is_due(now_ms);
+            }
+            self.ask_for_lists(now_ms);
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Reads settings, keys and accounts again. What cannot be read stays as it was, and is told.
+    pub fn reload(&self) {
+        let warn = self.upkeep().warn;
+        let old = self.roster();
+        let settings = self.store.config().and_then(|config| Settings::of(&config, warn));
+        let settings = settings.unwrap_or_else(|error| {
+            warn(&format!("the settings stay as they were: {error}"));
+            old.settings.clone()
+        });
+        match Roster::read(&self.store, self.own.get().copied(), settings) {
+            Ok(roster) => {
+                self.notice(&old, &roster);
+                *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
+            }
+            Err(error) => warn(&format!("the accounts stay as they were: {error}")),
+        }
+    }
+
+    /// A credential that was replaced is no longer the one that was turned away.
+    fn notice(&self, old: &Roster, new: &Roster) {
+        for member in &new.members {
+            let before = old.members.iter().find(|one| one.id == member.id);
+            let secret = |member: &Member| member.account().map(|one| one.secret().clone());
+            if before.is_none_or(|before| secret(before) != secret(member)) {
+                self.ledger.was_replaced(&member.id, Timestamp::now_ms(), &self.store);
+                self.upkeep().renewals.remove(&member.id);
+            }
+            if before.is_none() {
+                self.upkeep().lists.remove(&member.id);
+            }
+        }
+    }
+
+    fn renew_what_is_due(self: &Arc<Self>, now_ms: i64) {
+        let roster = self.roster();
+        for member in roster.members.iter().filter(|member| member.is_usable()) {
+            let due = member.account().as_ref().and_then(|account| lead_if_due(account, member));
+            let Some(lead_s) = due else { continue };
+            {
+                let mut upkeep = self.upkeep();
+                let not_before = upkeep.renewals.get(&member.id).copied().unwrap_or(0);
+                if now_ms < not_before || upkeep.under_way >= MOST_AT_ONCE {
+                    continue;
+                }
+                upkeep.renewals.insert(member.id.clone(), now_ms + PENDING_MS);
+                upkeep.under_way += 1;
+            }
+            let (gateway, roster, member) =
+                (Arc::clone(self), Arc::clone(&roster), Arc::clone(member));
+            self.in_background(move || {
+                let not_before = gateway.renew(&roster, &member, lead_s);
+                let mut upkeep = gateway.upkeep();
+                upkeep.under_way -= 1;
+                upkeep.renewals.insert(member.id.clone(), not_before);
+            });
+        }
+    }
+
+    fn in_background(&self, work: impl FnOnce() + Send + 'static) {
+        if let Err(error) = thread::Builder::new().spawn(work) {
+            // The request that needs the token renews it.
+            log::debug(&format!("no thread for the background: {error}"));
+        }
+    }
+
+    /// Gives the time before which it is not to be tried again.
+    fn renew(&self, roster: &Roster, member: &Member, lead_s: i64) -> i64 {
+        let Some(account) = member.account() else { return 0 };
+        let outcome = fresh::layer(Layer::Api, account, Need::Seconds(lead_s), &self.tools(roster));
+        let later = Timestamp::now_ms() + FAILED_MS;
+        match outcome {
+            Ok(fresh) => {
+                let is_renewed = fresh.warning.is_none();
+                if let Some(warning) = &fresh.warning {
+                    log::warn(&format!("{}: {warning}", member.id));
+                }
+                member.replace(fresh.account);
+                if is_renewed { 0 } else { later }
+            }
+            Err(error) => {
+                log::warn(&format!("{} was not renewed: {error}", member.id));
+                later
+            }
+        }
+    }
+
+    fn ask_for_lists(self: &Arc<Self>, now_ms: i64) {
+        let roster = self.roster();
+        let can_list = |member: &&Arc<Member>| member.is_usable() && !member.faces.is_empty();
+        for member in roster.members.iter().filter(can_list) {
+            {
+                let mut upkeep = self.upkeep();
+                let not_before = upkeep.lists.get(&member.id).copied().unwrap_or(0);
+                if now_ms < not_before || upkeep.lists_under_way >= MOST_AT_ONCE / 2 {
+                    continue;
+                }
+                upkeep.lists.insert(member.id.clone(), now_ms + LIST_MS);
+                upkeep.lists_under_way += 1;
+            }
+            let (gateway, roster, member) =
+                (Arc::clone(self), Arc::clone(&roster), Arc::clone(member));
+            self.in_background(move || {
+                let outcome = gateway.list(&roster, &member);
+                let mut upkeep = gateway.upkeep();
+                upkeep.lists_under_way -= 1;
+                if let Err(error) = outcome {
+                    log::debug(&format!("{}: no list of models: {error}", member.id));
+                    let later = Timestamp::now_ms() + LIST_FAILED_MS;
+                    upkeep.lists.insert(member.id.clone(), later);
+                }
+            });
+        }
+    }
+
+    fn list(&self, roster: &Roster, member: &Member) -> Result<(), Error> {
+        let (Some(account), Some(row)) = (member.account(), &member.row) else { return Ok(()) };
+        let tools = self.tools(roster);
+        let account = fresh::layer(Layer::Api, account, Need::Usual, &tools)?.account;
+        let listed = models::list_and_remember(&account, row, &self.errands, &self.store)?;
+        member.set_models(listed.models);
+        // The roster may have been made anew meanwhile.
+        let now = self.roster();
+        if let Some(again) = now.members.iter().find(|one| one.id == member.id)
+            && let Some(models) = member.models()
+        {
+            again.take_models(models);
+        }
+        Ok(())
+    }
+
+    /// Every model that this key can ask for.
+    pub fn models(&self, key: &ClientKey, dialect: Option<Dialect>) -> Vec<Listed> {
+        let deadline = std::time::Instant::now() + LIST_PATIENCE;
+        while self.upkeep().lists_under_way > 0 && std::time::Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.roster().listing(key, dialect)
+    }
+}
+
+/// How long before its end an account's token is renewed, if that time has come.
+fn lead_if_due(account: &Account, member: &Member) -> Option<i64> {
+    let expires_at = account.expires_at().filter(|_| account.can_refresh())?;
+    let lifetime_s = expires_at.since(account.refreshed_at).max(0);
+    let of_row = member.row.as_ref().and_then(|row| row.refresh_lead_s).unwrap_or(LEAD_S);
+    let lead_s = of_row.min(lifetime_s / LIFE_PARTS);
+    // Accounts that signed in together are not all renewed at once.
+    let mut hasher = DefaultHasher::new();
+    (&account.id.provider, &account.id.account, account.refreshed_at.0).hash(&mut hasher);
+    let jitter_s = i64::try_from(hasher.finish() % 1024).unwrap_or(0) * lead_s / 10 / 1024;
+    let left_s = expires_at.since(Timestamp::now());
+    (left_s <= lead_s - jitter_s).then_some(lead_s)
+}
