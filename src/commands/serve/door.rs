@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
+use crate::commands::serve::mcp;
 use crate::endpoint;
 use crate::flows::gateway::Gateway;
 use crate::flows::gateway::forward::{Refusal, answer_json, refuse};
 use crate::flows::gateway::keys;
+use crate::flows::mcp_relay::Relay;
 use crate::net::serve::{Exchange, Head, Running};
 use crate::protocol::gateway::listing::{self, Style};
 use crate::protocol::gateway::route::{self, Nowhere, Route};
@@ -18,6 +20,7 @@ use crate::text;
 
 pub struct Door {
     gateway: Arc<Gateway>,
+    mcp: Relay,
     own: SocketAddr,
     is_remote: bool,
     running: OnceLock<Running>,
@@ -25,7 +28,8 @@ pub struct Door {
 
 impl Door {
     pub fn new(gateway: Arc<Gateway>, own: SocketAddr, is_remote: bool) -> Door {
-        Door { gateway, own, is_remote, running: OnceLock::new() }
+        let mcp = mcp::relay(&gateway.roster().settings);
+        Door { gateway, mcp, own, is_remote, running: OnceLock::new() }
     }
 
     /// The server that this is the door of.
@@ -45,6 +49,9 @@ impl Door {
             return answer_json(exchange, 200, &json!({"status": "ok"}));
         }
         let roster = self.gateway.roster();
+        if Relay::is_for(path) {
+            return mcp::answer(&self.mcp, exchange, &roster.keys, &roster.settings);
+        }
         let presented = keys::presented(&exchange.head);
         let Some(key) = keys::find(&presented, &roster.keys) else {
             let what = match presented.is_empty() {

@@ -2,6 +2,7 @@
 
 mod door;
 mod key;
+mod mcp;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;

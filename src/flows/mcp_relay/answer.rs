@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::endpoint;
 use crate::error::Error;
-use crate::flows::mcp_relay::{Errand, Key, Refusal, Relay, request};
+use crate::flows::mcp_relay::{Errand, Refusal, Relay, Visit, request};
 use crate::net::serve::Exchange;
 use crate::net::{guard, heartbeat};
 use crate::protocol::mcp_relay::names::Kind;
@@ -15,10 +15,9 @@ use crate::text;
 const BODY_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Relay {
-    /// Answers a request whose path is for here. `base` is the gateway as the client names it,
-    /// `http://HOST:PORT`.
-    pub fn answer(&self, exchange: &mut Exchange, key: Key, base: &str) {
-        let Err(refusal) = self.relay(exchange, key, base) else { return };
+    /// Answers a request whose path is for here.
+    pub fn answer(&self, exchange: &mut Exchange, visit: &Visit) {
+        let Err(refusal) = self.relay(exchange, visit) else { return };
         if exchange.caller().has_begun() {
             return;
         }
@@ -31,7 +30,7 @@ impl Relay {
         exchange.answer(refusal.status, &headers, body.as_bytes());
     }
 
-    fn relay(&self, exchange: &mut Exchange, key: Key, base: &str) -> Result<(), Refusal> {
+    fn relay(&self, exchange: &mut Exchange, visit: &Visit) -> Result<(), Refusal> {
         let route =
             route::parse(&exchange.head.path, &exchange.head.query).map_err(
                 |wrong| match wrong {
@@ -42,22 +41,22 @@ impl Relay {
         if !["DELETE", "GET", "POST"].contains(&exchange.head.method.as_str()) {
             return Err(Refusal::new(405, "only GET, POST and DELETE are relayed"));
         }
-        let flow = self.admit(&route, key)?;
+        let flow = self.admit(&route, visit)?;
         let body = exchange
             .body(BODY_LIMIT_BYTES)
             .map_err(|wrong| Refusal::new(wrong.status, wrong.why))?;
-        let errand = Errand { route: &route, key, base, flow };
+        let errand = Errand { route: &route, visit, flow };
         let is_sign_in =
             errand.flow.kinds(&endpoint_of(&route.url)).any(|k| k == Kind::Authorization);
         if exchange.head.method == "GET" && route.way == Way::Relay && is_sign_in {
-            let place = ask::url(&route.url, &self.gateway(&errand));
+            let place = ask::url(&route.url, &errand.gateway());
             send_on(exchange, &place);
             return Ok(());
         }
         let request = request::build(&errand, &exchange.head, body, self)?;
         let (caller, watcher) = (exchange.caller(), exchange.caller());
-        let client = self.client(&route);
-        let head_s = self.settings.timeout_s;
+        let client = self.client(&errand);
+        let head_s = self.timeout_s;
         heartbeat::during(
             move || !watcher.is_gone(),
             || {
@@ -88,7 +87,7 @@ pub(super) fn refusal(error: &Error) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flows::mcp_relay::Settings;
+    use crate::flows::mcp_relay::Key;
     use crate::net::serve::Server;
     use crate::protocol::mcp_relay::{Gateway, SignIn};
     use std::io::{BufRead, BufReader, Read, Write};
@@ -130,19 +129,16 @@ mod tests {
 
     /// The gateway's base. The key is `K` in `x-api-key`.
     fn gateway(private_origins: &[&str]) -> String {
-        let settings = Settings {
-            private_origins: private_origins.iter().map(|&one| one.to_owned()).collect(),
-            client_name: "keyfob".to_owned(),
-            timeout_s: 10,
-            sign_in: SignIn::Through,
-        };
-        let relay = Relay::new(settings);
+        let private_origins: Vec<_> = private_origins.iter().map(|&one| one.to_owned()).collect();
+        let relay = Relay::new("keyfob", 10);
         let server = Server::bind(([127, 0, 0, 1], 0).into(), 16).unwrap();
         let base = format!("http://{}", server.address().unwrap());
         let told = base.clone();
         let answer = move |exchange: &mut Exchange| {
             let has_key = exchange.head.header("x-api-key") == Some("K");
-            relay.answer(exchange, if has_key { Key::Elsewhere } else { Key::None }, &told);
+            let key = if has_key { Key::Elsewhere } else { Key::None };
+            let (private_origins, sign_in) = (&private_origins, SignIn::Through);
+            relay.answer(exchange, &Visit { key, base: &told, private_origins, sign_in });
         };
         server.start(answer).unwrap();
         base

@@ -82,8 +82,8 @@ impl Relay {
             }
         }
         let flow = self.flow(errand);
-        let place = |origin: &str| self.place(&flow, origin);
-        match names::rewrite(&mut document, &self.gateway(errand), &place) {
+        let place = |origin: &str| errand.place(&flow, origin);
+        match names::rewrite(&mut document, &errand.gateway(), &place) {
             true => document.to_string(),
             false => body,
         }
@@ -105,7 +105,7 @@ impl Relay {
                     let place = headers::location(&errand.route.url, value);
                     let Some(place) = place else { continue };
                     let Some(origin) = web_origin(&place) else { continue };
-                    if self.place(&errand.flow, &origin) == Place::Blocked {
+                    if errand.place(&errand.flow, &origin) == Place::Blocked {
                         let what = format!("{} redirects to {origin}", errand.route.relay);
                         return Err(Refusal::new(403, format!("{what}, a private network")));
                     }
@@ -121,7 +121,7 @@ impl Relay {
     fn learn(&self, errand: &Errand, url: &str, is_by_redirect: bool) -> bool {
         let Some(origin) = web_origin(url) else { return false };
         let is_fit = endpoint::check("address", url).is_ok()
-            && self.place(&errand.flow, &origin) != Place::Blocked;
+            && errand.place(&errand.flow, &origin) != Place::Blocked;
         if is_fit {
             self.learned().learn(&errand.route.root, &origin, is_by_redirect);
         }
@@ -138,10 +138,10 @@ impl Relay {
         sent: &[(String, String)],
         is_changed: bool,
     ) -> Vec<(String, String)> {
-        let (flow, gateway) = (self.flow(errand), self.gateway(errand));
+        let (flow, gateway) = (self.flow(errand), errand.gateway());
         let ours = |url: &str| {
             let origin = web_origin(url)?;
-            match self.place(&flow, &origin) {
+            match errand.place(&flow, &origin) {
                 Place::Blocked => Some(BLOCKED.to_owned()),
                 Place::Known => gateway.relay_url(url),
                 Place::Unknown => None,

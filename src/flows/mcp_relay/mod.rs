@@ -27,20 +27,32 @@ pub enum Key {
     None,
 }
 
-/// What a person may settle about this.
-pub struct Settings {
+/// How a request came in, and what is settled for it.
+pub struct Visit<'a> {
+    pub key: Key,
+    /// The gateway as the client names it: `http://HOST:PORT`.
+    pub base: &'a str,
     /// Servers in a private network or on this machine, as origins, that may be asked; all others are
     /// refused.
-    pub private_origins: Vec<String>,
-    /// By which clients are registered.
-    pub client_name: String,
-    /// For the beginning of an answer. Silence after it has no limit: an open stream is silent for hours.
-    pub timeout_s: u64,
+    pub private_origins: &'a [String],
     pub sign_in: SignIn,
 }
 
+impl Visit<'_> {
+    fn are_allowed(&self, root: &str, origin: &str) -> bool {
+        let is_listed = |origin: &str| {
+            let mut listed = self.private_origins.iter().filter_map(|one| endpoint::origin(one));
+            listed.any(|one| one == origin)
+        };
+        is_listed(root) && is_listed(origin)
+    }
+}
+
 pub struct Relay {
-    settings: Settings,
+    /// By which clients are registered.
+    client_name: String,
+    /// For the beginning of an answer. Silence after it has no limit: an open stream is silent for hours.
+    timeout_s: u64,
     guarded: Client,
     /// For private origins that are allowed.
     open: Client,
@@ -62,18 +74,17 @@ impl Refusal {
 /// A request on its way.
 struct Errand<'a> {
     route: &'a Route,
-    key: Key,
-    base: &'a str,
+    visit: &'a Visit<'a>,
     flow: Flow,
 }
 
 impl Relay {
-    pub fn new(mut settings: Settings) -> Relay {
-        let origins = settings.private_origins.iter();
-        settings.private_origins = origins.filter_map(|url| endpoint::origin(url)).collect();
-        let timeout_s = settings.timeout_s;
+    /// One for a gateway's whole life. Clients register as `client_name`; an answer begins within
+    /// `timeout_s`.
+    pub fn new(client_name: &str, timeout_s: u64) -> Relay {
         let (guarded, open) = (Client::new_guarded(timeout_s), Client::new(timeout_s));
-        Relay { settings, guarded, open, learned: Mutex::default() }
+        let client_name = client_name.to_owned();
+        Relay { client_name, timeout_s, guarded, open, learned: Mutex::default() }
     }
 
     /// Whether a path is answered here.
@@ -82,13 +93,13 @@ impl Relay {
     }
 
     /// The flow that a request belongs to, if it may go there.
-    fn admit(&self, route: &Route, key: Key) -> Result<Flow, Refusal> {
+    fn admit(&self, route: &Route, visit: &Visit) -> Result<Flow, Refusal> {
         let Route { way, root, relay, .. } = route;
         let is_auth = matches!(way, Way::Auth { .. });
-        if key == Key::None && is_auth {
+        if visit.key == Key::None && is_auth {
             return Err(Refusal::new(401, "a client key of this gateway is wanted"));
         }
-        if self.is_private(root, root) || self.is_private(root, relay) {
+        if is_private(visit, root, root) || is_private(visit, root, relay) {
             let what = format!("{relay} is an address of a private network");
             return Err(Refusal::new(403, what));
         }
@@ -97,7 +108,7 @@ impl Relay {
         }
         let now = Timestamp::now();
         let mut learned = self.learned();
-        if key == Key::None {
+        if visit.key == Key::None {
             let flow = learned.open(root, relay, now);
             let what = "this address belongs to no sign-in that began here within 30 minutes";
             return flow.ok_or(Refusal::new(403, what));
@@ -110,9 +121,30 @@ impl Relay {
         Ok(learned.flow(root, now))
     }
 
-    /// What an origin is to a flow.
+    fn client(&self, errand: &Errand) -> &Client {
+        let Route { root, relay, .. } = errand.route;
+        if errand.visit.are_allowed(root, relay) { &self.open } else { &self.guarded }
+    }
+
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a> Errand<'a> {
+    /// The gateway as the client of this sees it.
+    fn gateway(&self) -> Gateway<'a> {
+        let is_encoded = match self.route.way {
+            Way::Auth { is_encoded } | Way::Metadata { is_encoded } => is_encoded,
+            Way::Relay => self.flow.is_encoded,
+        };
+        let Visit { base, sign_in, .. } = *self.visit;
+        Gateway { base, root: &self.route.root, is_encoded, sign_in }
+    }
+
+    /// What an origin is to the flow as it is now.
     fn place(&self, flow: &Flow, origin: &str) -> Place {
-        if self.is_private(&flow.root, origin) {
+        if is_private(self.visit, &flow.root, origin) {
             Place::Blocked
         } else if flow.knows(origin) {
             Place::Known
@@ -120,37 +152,15 @@ impl Relay {
             Place::Unknown
         }
     }
+}
 
-    /// Whether an origin is none that this root may lead to. A public server has no business with an
-    /// address of a private network, allowed to others or not.
-    fn is_private(&self, root: &str, origin: &str) -> bool {
-        let bare = origin.split_once("://").map_or("", |(_, rest)| rest);
-        let host = match bare.rfind(':').filter(|_| !bare.ends_with(']')) {
-            Some(at) => &bare[..at],
-            None => bare,
-        };
-        guard::is_private_literal(host) && !self.are_allowed(root, origin)
-    }
-
-    fn are_allowed(&self, root: &str, origin: &str) -> bool {
-        let allowed = &self.settings.private_origins;
-        allowed.iter().any(|one| one == root) && allowed.iter().any(|one| one == origin)
-    }
-
-    fn client(&self, route: &Route) -> &Client {
-        if self.are_allowed(&route.root, &route.relay) { &self.open } else { &self.guarded }
-    }
-
-    fn gateway<'a>(&self, errand: &Errand<'a>) -> Gateway<'a> {
-        let is_encoded = match errand.route.way {
-            Way::Auth { is_encoded } | Way::Metadata { is_encoded } => is_encoded,
-            Way::Relay => errand.flow.is_encoded,
-        };
-        let sign_in = self.settings.sign_in;
-        Gateway { base: errand.base, root: &errand.route.root, is_encoded, sign_in }
-    }
-
-    fn learned(&self) -> MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Whether an origin is none that this root may lead to. A public server has no business with an
+/// address of a private network, allowed to others or not.
+fn is_private(visit: &Visit, root: &str, origin: &str) -> bool {
+    let bare = origin.split_once("://").map_or("", |(_, rest)| rest);
+    let host = match bare.rfind(':').filter(|_| !bare.ends_with(']')) {
+        Some(at) => &bare[..at],
+        None => bare,
+    };
+    guard::is_private_literal(host) && !visit.are_allowed(root, origin)
 }

@@ -23,7 +23,7 @@ pub(super) fn build(
 ) -> Result<Request<Secret>, Refusal> {
     let bad = |what: &str| Refusal::new(400, what);
     let body = String::from_utf8(body).map_err(|_| bad("the body is no UTF-8"))?;
-    let gateway = relay.gateway(errand);
+    let gateway = errand.gateway();
     let (url, body) = match errand.route.way {
         Way::Auth { .. } | Way::Metadata { .. } => (errand.route.url.clone(), body),
         Way::Relay => {
@@ -48,7 +48,7 @@ pub(super) fn build(
             headers.insert(name, value);
         }
     }
-    let carries_theirs = errand.key != Key::InAuthorization;
+    let carries_theirs = errand.visit.key != Key::InAuthorization;
     if carries_theirs && errand.flow.may_have_tokens(&errand.route.relay) {
         let token = head.header("authorization").and_then(|value| request::sensitive(value).ok());
         token.map(|token| headers.insert(AUTHORIZATION, token));
@@ -58,7 +58,7 @@ pub(super) fn build(
 
 /// The body with the resource's real name and the client's name for registration.
 fn changed(errand: &Errand, head: &Head, body: String, relay: &Relay) -> String {
-    let gateway = relay.gateway(errand);
+    let gateway = errand.gateway();
     let said = head.header(CONTENT_TYPE.as_str()).unwrap_or_default();
     let media_type = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {
@@ -66,7 +66,7 @@ fn changed(errand: &Errand, head: &Head, body: String, relay: &Relay) -> String 
             let endpoint = endpoint_of(&errand.route.url);
             let is_registration = endpoint.ends_with("/register")
                 || errand.flow.kinds(&endpoint).any(|kind| kind == Kind::Registration);
-            let name = is_registration.then_some(relay.settings.client_name.as_str());
+            let name = is_registration.then_some(relay.client_name.as_str());
             ask::json(&body, &gateway, name.filter(|_| head.method == "POST")).unwrap_or(body)
         }
         "application/x-www-form-urlencoded" => ask::pairs(&body, &gateway),

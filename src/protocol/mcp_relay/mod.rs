@@ -9,6 +9,7 @@ pub mod route;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 
 use crate::endpoint;
 use crate::protocol::form;
@@ -17,11 +18,13 @@ use crate::protocol::form;
 pub const BLOCKED: &str = "urn:keyfob:blocked:private-network";
 
 /// How an authorization server is spoken of to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SignIn {
     /// `issuer` and `authorization_endpoint` stay as they are. A client that compares the issuer with
     /// where it found the metadata (RFC 8414, 3.3) refuses that, and the server hears of a resource
     /// (RFC 8707) that it does not know.
+    #[default]
     Direct,
     /// Both name the gateway, which sends the browser on with the resource's real name. Of an issuer
     /// that announces itself in its callbacks (RFC 9207) only the endpoint does: the callback, which
