@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::endpoint;
 use crate::error::Error;
 use crate::flows::mcp_relay::{Errand, Refusal, Relay, Visit, request};
-use crate::net::serve::Exchange;
+use crate::net::serve::{Exchange, Head};
+use crate::net::stream::Stream;
 use crate::net::{guard, heartbeat};
 use crate::protocol::mcp_relay::names::Kind;
 use crate::protocol::mcp_relay::route::{self, Way, Wrong};
@@ -53,17 +54,27 @@ impl Relay {
             send_on(exchange, &place);
             return Ok(());
         }
-        let request = request::build(&errand, &exchange.head, body, self)?;
         let (caller, watcher) = (exchange.caller(), exchange.caller());
-        let client = self.client(&errand);
-        let head_s = self.timeout_s;
         heartbeat::during(
             move || !watcher.is_gone(),
             || {
-                let stream = client.open_patient(request, head_s, None).map_err(|e| refusal(&e))?;
+                let stream = self.open(&errand, &exchange.head, body)?;
+                let is_absent = (400..500).contains(&stream.head.status);
+                let Some(route) = errand.route.at_root().filter(|_| is_absent) else {
+                    return self.bring_back(&errand, stream, &caller);
+                };
+                // A client would look there itself, but nothing tells whose root it means here.
+                let errand = Errand { route: &route, ..errand };
+                let stream = self.open(&errand, &exchange.head, Vec::new())?;
                 self.bring_back(&errand, stream, &caller)
             },
         )
+    }
+
+    fn open(&self, errand: &Errand, head: &Head, body: Vec<u8>) -> Result<Stream, Refusal> {
+        let request = request::build(errand, head, body, self)?;
+        let client = self.client(errand);
+        client.open_patient(request, self.timeout_s, None).map_err(|error| refusal(&error))
     }
 }
 

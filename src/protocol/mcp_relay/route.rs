@@ -35,6 +35,18 @@ pub enum Way {
     Relay,
 }
 
+impl Route {
+    /// Where a server may publish what it does not have at its own path's place (RFC 9728, 3.1).
+    pub fn at_root(&self) -> Option<Route> {
+        let Way::Metadata { .. } = self.way else { return None };
+        let (kind, rest) =
+            after_origin(&self.url).strip_prefix(WELL_KNOWN)?.split_once(['/', '?'])?;
+        let url = format!("{}{WELL_KNOWN}{kind}", self.root);
+        let (root, relay) = (self.root.clone(), self.relay.clone());
+        (!rest.is_empty()).then_some(Route { way: self.way, root, relay, url })
+    }
+}
+
 /// Why a path leads nowhere.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wrong {
@@ -232,6 +244,10 @@ mod tests {
         for (original, wanted) in [("/mcp", "/mcp"), ("/", ""), ("", ""), ("/a?b=c", "/a?b=c")] {
             let found = url(&path, &format!("original=https://mcp.example{original}"));
             assert_eq!(found, format!("https://mcp.example{kind}{wanted}"), "{original}");
+            let query = format!("original=https://mcp.example{original}");
+            let at_root = parse(&path, &query).unwrap().at_root().map(|route| route.url);
+            let has_other = !wanted.is_empty();
+            assert_eq!(at_root, has_other.then(|| format!("https://mcp.example{kind}")));
         }
         assert_eq!(parse(&path, ""), Err(Wrong::Nothing));
         for path in ["/mcp_auth/x", "/mcp_relay", "/v1/mcp_auth", "/.well-known/x", kind] {

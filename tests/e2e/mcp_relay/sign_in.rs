@@ -8,7 +8,7 @@ use super::{Gateway, JSON, LIMIT, send};
 use crate::support::browser::{self, Page};
 use crate::support::idp::encoding::{encode, random_text, s256};
 use crate::support::idp::{Dialect, Idp};
-use crate::support::mcp_resource::McpResource;
+use crate::support::mcp_resource::{McpResource, WELL_KNOWN};
 
 const CALLBACK: &str = "http://127.0.0.1:41234/callback";
 
@@ -169,6 +169,21 @@ fn an_issuer_has_the_name_that_it_was_found_by_unless_its_callbacks_say_another(
         let wanted = if is_ours { server.to_string() } else { scene.idp.issuer() };
         assert_eq!(issuer, wanted, "{sign_in} {announces}");
     }
+}
+
+#[test]
+fn metadata_is_also_found_at_the_servers_root() {
+    let scene = Scene::new("through", |_| ());
+    let document = json!({"resource": scene.resource.origin(),
+        "authorization_servers": [scene.idp.issuer()]});
+    scene.resource.publish_nothing();
+    scene.resource.publish(WELL_KNOWN, &document);
+    scene.gateway.say(&scene.gateway.url(&scene.resource.url()), "initialize", None);
+    let place = format!("{}{WELL_KNOWN}/mcp_auth", scene.gateway.base);
+    let found = scene.get(&format!("{place}?original={}", scene.resource.url())).json();
+    assert_eq!(found["resource"], scene.gateway.url(scene.resource.origin()));
+    scene.metadata(found["authorization_servers"][0].as_str().expect("a server"));
+    assert_eq!(scene.resource.documents_asked(), [&format!("{WELL_KNOWN}/mcp"), WELL_KNOWN]);
 }
 
 #[test]

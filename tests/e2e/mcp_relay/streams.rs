@@ -78,3 +78,28 @@ fn an_answer_cut_short_is_seen_to_be() {
     assert!(browser::request("POST", &url, &headers, &body("tools/call")).is_err());
     assert_eq!(gateway.say(&url, "ping", None).json()["result"]["echo"], json!({}));
 }
+
+#[test]
+fn a_document_of_any_shape_ends_nothing_but_itself() {
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let object = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    let documents =
+        [deep(120), object(120), deep(1000), object(200_000), "{".to_string(), "\u{feff}[]".into()];
+    let offered = documents.clone();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let script = Script::of("2025-11-25").on("x", move |_, out| {
+        let at = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        out.reply(401, "application/json", &offered[at]);
+    });
+    let server = McpServer::serving(script);
+    let origin = format!("http://127.0.0.1:{}", server.port);
+    let gateway = Gateway::start(&json!({"mcp_private_origins": [origin]}));
+    let url = gateway.url(&server.url());
+    for document in &documents {
+        let page = gateway.say(&url, "x", None);
+        let is_long = document.len() > 1024 * 1024;
+        assert_eq!(page.status, if is_long { 502 } else { 401 });
+        assert!(is_long || page.body == *document, "{}", document.len());
+    }
+    assert_eq!(gateway.say(&url, "ping", None).status, 200);
+}
