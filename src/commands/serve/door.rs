@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
+use crate::commands::serve::manage::Manage;
 use crate::commands::serve::mcp;
 use crate::endpoint;
 use crate::flows::gateway::Gateway;
@@ -24,12 +25,14 @@ pub struct Door {
     own: SocketAddr,
     is_remote: bool,
     running: OnceLock<Running>,
+    manage: Option<Manage>,
 }
 
 impl Door {
-    pub fn new(gateway: Arc<Gateway>, own: SocketAddr, is_remote: bool) -> Door {
+    pub fn new(gateway: Arc<Gateway>, own: SocketAddr, is_remote: bool, is_private: bool) -> Door {
+        let manage = (!is_private).then(|| Manage::new(Arc::clone(&gateway)));
         let mcp = mcp::relay(&gateway.roster().settings);
-        Door { gateway, mcp, own, is_remote, running: OnceLock::new() }
+        Door { gateway, mcp, own, is_remote, running: OnceLock::new(), manage }
     }
 
     /// The server that this is the door of.
@@ -48,6 +51,9 @@ impl Door {
         if path == "/healthz" {
             return answer_json(exchange, 200, &json!({"status": "ok"}));
         }
+        if let Some(manage) = self.manage.as_ref().filter(|_| Manage::is_for(path)) {
+            return manage.answer(exchange, self.running.get());
+        }
         let roster = self.gateway.roster();
         if Relay::is_for(path) {
             return mcp::answer(&self.mcp, exchange, &roster.keys, &roster.settings);
@@ -60,6 +66,10 @@ impl Door {
             };
             return refuse(exchange, shape, &Refusal::new(401, what));
         };
+        if exchange.head.header("upgrade").is_some() {
+            // Codex tries a web socket first, and takes this for a no at once.
+            return refuse(exchange, shape, &Refusal::new(426, "web sockets are not spoken here"));
+        }
         match route::find(&exchange.head.method, path) {
             Ok(route) if route.dialect().is_none() => self.list(exchange, &route, key),
             Ok(route) => self.gateway.answer(exchange, &route, key),

@@ -2,7 +2,9 @@
 
 mod door;
 mod key;
+mod manage;
 mod mcp;
+pub mod private;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use crate::store::Store;
 use crate::term;
 use crate::text;
 
-pub use door::Door;
+use door::Door;
 
 const USUAL_ADDRESS: &str = "127.0.0.1:8317";
 /// Answers under way get so long when the gateway is told to stop.
@@ -68,7 +70,7 @@ pub fn run(args: &Serve) -> Result<()> {
     if let Some(ServeCommand::Key(args)) = &args.command {
         return key::run(args);
     }
-    let gateway = Arc::new(gateway(args.timeout)?);
+    let gateway = Arc::new(Gateway::new(Store::open()?, timeout_s(args.timeout), term::warn)?);
     let settings = gateway.roster().settings.clone();
     let listen = args.listen.as_deref().or(settings.listen.as_deref()).unwrap_or(USUAL_ADDRESS);
     let address = address(listen, args.allow_remote)?;
@@ -90,21 +92,24 @@ pub fn run(args: &Serve) -> Result<()> {
     Ok(())
 }
 
-/// The gateway over the store, before anybody can reach it.
-pub fn gateway(timeout_s: Option<u64>) -> Result<Gateway> {
-    let timeout_s = timeout_s.unwrap_or(TIMEOUT_S).clamp(1, 3_600);
-    Gateway::new(Store::open()?, timeout_s, term::warn)
+fn timeout_s(given: Option<u64>) -> u64 {
+    given.unwrap_or(TIMEOUT_S).clamp(1, 3_600)
 }
 
 /// Listens, and says where.
 fn start(gateway: &Arc<Gateway>, address: SocketAddr, is_remote: bool) -> Result<Running> {
-    let running = listen(gateway, address, is_remote)?;
+    let running = listen(gateway, address, is_remote, false)?;
     term::say(&format!("listening on http://{}", running.address()));
     Ok(running)
 }
 
-/// Answers at an address from now on.
-pub fn listen(gateway: &Arc<Gateway>, address: SocketAddr, is_remote: bool) -> Result<Running> {
+/// Answers at an address from now on. A private one answers prompts and nothing else.
+fn listen(
+    gateway: &Arc<Gateway>,
+    address: SocketAddr,
+    is_remote: bool,
+    is_private: bool,
+) -> Result<Running> {
     let failed = |error: std::io::Error| {
         let what = format!("cannot listen on {address}: {}", text::cause(&error));
         Error::failed(what).or_try("keyfob serve --listen 127.0.0.1:0")
@@ -113,7 +118,7 @@ pub fn listen(gateway: &Arc<Gateway>, address: SocketAddr, is_remote: bool) -> R
     let server = Server::bind(address, most).map_err(failed)?;
     let own = server.address().map_err(failed)?;
     gateway.listens_at(own);
-    let door = Arc::new(Door::new(Arc::clone(gateway), own, is_remote));
+    let door = Arc::new(Door::new(Arc::clone(gateway), own, is_remote, is_private));
     let answering = Arc::clone(&door);
     let running = server.start(move |exchange| answering.answer(exchange)).map_err(failed)?;
     door.watches(running.clone());

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::flows::fresh::Tools;
 use crate::net::client::Client;
-use crate::store::Store;
+use crate::store::{ClientKey, Store};
 use crate::time::Timestamp;
 
 use ledger::Ledger;
@@ -38,14 +38,35 @@ pub struct Gateway {
     /// Where it listens.
     own: OnceLock<SocketAddr>,
     pub started_at: Timestamp,
+    /// The only keys that are let in, in place of those that are kept.
+    own_keys: Option<Vec<ClientKey>>,
 }
 
 impl Gateway {
     /// Reads settings, keys and accounts; `warn` hears of settings that mean nothing.
     pub fn new(store: Store, timeout_s: u64, warn: fn(&str)) -> Result<Gateway> {
+        Gateway::with(store, timeout_s, warn, None)
+    }
+
+    /// One for whoever has this key. Of cool-downs it knows what the others left, and leaves nothing.
+    pub fn private(
+        store: Store,
+        timeout_s: u64,
+        warn: fn(&str),
+        key: ClientKey,
+    ) -> Result<Gateway> {
+        Gateway::with(store, timeout_s, warn, Some(vec![key]))
+    }
+
+    fn with(
+        store: Store,
+        timeout_s: u64,
+        warn: fn(&str),
+        own_keys: Option<Vec<ClientKey>>,
+    ) -> Result<Gateway> {
         let settings = Settings::of(&store.config()?, warn)?;
-        let roster = Roster::read(&store, None, settings)?;
-        let ledger = Ledger::default();
+        let roster = Roster::read(&store, None, own_keys.clone(), settings)?;
+        let ledger = Ledger::new(own_keys.is_none());
         ledger.restore(&store, Timestamp::now_ms());
         Ok(Gateway {
             relay: Client::new_for_relay(timeout_s),
@@ -55,6 +76,7 @@ impl Gateway {
             upkeep: Mutex::new(Upkeep::new(&store, warn)),
             own: OnceLock::new(),
             started_at: Timestamp::now(),
+            own_keys,
             store,
         })
     }

@@ -162,11 +162,17 @@ pub enum Nobody {
 
 impl Roster {
     /// Reads everything. An account that cannot be used is a member with a trouble.
-    pub fn read(store: &Store, own: Option<SocketAddr>, settings: Settings) -> Result<Roster> {
+    /// `keys`: in place of those that are kept.
+    pub fn read(
+        store: &Store,
+        own: Option<SocketAddr>,
+        keys: Option<Vec<ClientKey>>,
+        settings: Settings,
+    ) -> Result<Roster> {
         let rows_of = store.again();
         // Of faults in rows `status` and `doctor` tell.
         let providers = Providers::new(move || Ok(rows_of.rows(&rows_of.config()?)), |_| ());
-        let keys = store.client_keys()?;
+        let keys = keys.map_or_else(|| store.client_keys(), Ok)?;
         let mut members = Vec::new();
         for id in store.all_accounts()? {
             if !id.provider.starts_with(SERVER_PREFIX) {

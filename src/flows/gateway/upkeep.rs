@@ -94,7 +94,7 @@ impl Gateway {
             warn(&format!("the settings stay as they were: {error}"));
             old.settings.clone()
         });
-        match Roster::read(&self.store, self.own.get().copied(), settings) {
+        match Roster::read(&self.store, self.own.get().copied(), self.own_keys.clone(), settings) {
             Ok(roster) => {
                 self.notice(&old, &roster);
                 *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use exchange::{Caller, Exchange};
-pub use head::{Head, Wrong};
+pub use head::Head;
 
 use wire::Wire;
 
