@@ -54,7 +54,9 @@ impl Relay {
         let sent: Vec<_> = stream.head.headers().map(own).collect();
         self.learn_headers(errand, &sent)?;
         if !is_looked_into(errand, &stream.head) {
-            pass(stream, &self.headers(errand, &sent, false), caller);
+            let mut headers = self.headers(errand, &sent, false);
+            headers.extend(hint(errand, stream.head.status, &sent));
+            pass(stream, &headers, caller);
             return Ok(());
         }
         let coding = stream.head.header("content-encoding").unwrap_or("identity");
@@ -64,7 +66,8 @@ impl Relay {
         let status = stream.head.status;
         let body = stream.long_text(JSON_LIMIT_BYTES).map_err(|error| refusal(&error))?;
         let body = self.document(errand, body);
-        let headers = self.headers(errand, &sent, true);
+        let mut headers = self.headers(errand, &sent, true);
+        headers.extend(hint(errand, status, &sent));
         // A client that is gone wants no answer.
         let _ = caller.begin(status, &headers, Some(body.len() as u64)).and_then(|()| {
             caller.piece(body.as_bytes())?;
@@ -173,6 +176,19 @@ impl Relay {
         }
         out
     }
+}
+
+/// A challenge for a server that leaves it to its clients to look for metadata at the place of its path:
+/// some leave out the query, and so what is behind it here.
+fn hint(errand: &Errand, status: u16, sent: &[(String, String)]) -> Option<(String, String)> {
+    let is_named = sent.iter().any(|(name, value)| {
+        name == "www-authenticate" && value.to_ascii_lowercase().contains("resource_metadata")
+    });
+    let is_auth = matches!(errand.route.way, Way::Auth { .. });
+    (status == 401 && is_auth && !is_named).then(|| {
+        let place = errand.gateway().metadata_url(&errand.route.url);
+        ("www-authenticate".to_owned(), format!("Bearer resource_metadata=\"{place}\""))
+    })
 }
 
 /// Says how to sign in, or is part of it: JSON of moderate size.

@@ -59,6 +59,13 @@ impl Gateway<'_> {
         format!("{}{}?original={value}", self.base, route::AUTH)
     }
 
+    /// Where a client finds the metadata of a resource of the root (RFC 9728, 3.1).
+    pub fn metadata_url(&self, resource: &str) -> String {
+        let ours = self.resource_url(resource);
+        let path = ours.strip_prefix(self.base).unwrap_or_default();
+        format!("{}/.well-known/oauth-protected-resource{path}", self.base)
+    }
+
     /// The real name of what the client calls so; None: no resource of the root.
     pub fn real_resource(&self, told: &str) -> Option<String> {
         if endpoint::origin(told) != endpoint::origin(self.base) {
@@ -129,6 +136,9 @@ mod tests {
             let told = format!("http://127.0.0.1:8317/mcp_auth?original={told}");
             assert_eq!(gateway.resource_url(resource), told);
             assert_eq!(GATEWAY.real_resource(&told).as_deref(), Some(resource));
+            let place = gateway.metadata_url(resource);
+            let kind = "8317/.well-known/oauth-protected-resource/";
+            assert_eq!(place, told.replace("8317/", kind));
         }
         for told in [
             "http://127.0.0.1:8317/mcp_auth?original=https://other.example/mcp",

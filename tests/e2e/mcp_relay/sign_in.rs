@@ -178,9 +178,16 @@ fn metadata_is_also_found_at_the_servers_root() {
         "authorization_servers": [scene.idp.issuer()]});
     scene.resource.publish_nothing();
     scene.resource.publish(WELL_KNOWN, &document);
-    scene.gateway.say(&scene.gateway.url(&scene.resource.url()), "initialize", None);
+    scene.resource.challenge(&["Bearer error=\"invalid_token\""]);
+    let url = scene.gateway.url(&scene.resource.url());
+    let challenges = scene.gateway.say(&url, "initialize", None).headers;
     let place = format!("{}{WELL_KNOWN}/mcp_auth", scene.gateway.base);
-    let found = scene.get(&format!("{place}?original={}", scene.resource.url())).json();
+    let place = format!("{place}?original={}", scene.resource.url());
+    let hint = format!("Bearer resource_metadata=\"{place}\"");
+    for wanted in ["Bearer error=\"invalid_token\"", &hint] {
+        assert!(challenges.iter().any(|(_, value)| value == wanted), "{challenges:?}");
+    }
+    let found = scene.get(&place).json();
     assert_eq!(found["resource"], scene.gateway.url(scene.resource.origin()));
     scene.metadata(found["authorization_servers"][0].as_str().expect("a server"));
     assert_eq!(scene.resource.documents_asked(), [&format!("{WELL_KNOWN}/mcp"), WELL_KNOWN]);
