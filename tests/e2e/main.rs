@@ -20,6 +20,7 @@ mod leaks;
 mod login;
 mod mcp_auth;
 mod mcp_bridge;
+mod mcp_relay;
 mod network;
 mod pending;
 mod provider;

@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 use serde_json::json;
 
 use crate::commands::serve::manage::Manage;
+use crate::commands::serve::mcp;
 use crate::endpoint;
 use crate::flows::gateway::Gateway;
 use crate::flows::gateway::forward::{Refusal, answer_json, refuse};
 use crate::flows::gateway::keys;
 use crate::flows::gateway::relay::Relay;
+use crate::flows::mcp_relay;
 use crate::net::serve::{Exchange, Head, Rest, Running};
 use crate::protocol::gateway::listing::{self, Style};
 use crate::protocol::gateway::route::{self, Nowhere, Route, Shape};
@@ -20,6 +22,8 @@ use crate::text;
 
 pub struct Door {
     gateway: Arc<Gateway>,
+    /// MCP servers, which a private gateway has none of.
+    mcp: Option<mcp_relay::Relay>,
     own: SocketAddr,
     is_remote: bool,
     running: OnceLock<Running>,
@@ -29,7 +33,8 @@ pub struct Door {
 impl Door {
     pub fn new(gateway: Arc<Gateway>, own: SocketAddr, is_remote: bool, is_private: bool) -> Door {
         let manage = (!is_private).then(|| Manage::new(Arc::clone(&gateway)));
-        Door { gateway, own, is_remote, running: OnceLock::new(), manage }
+        let mcp = (!is_private).then(|| mcp::relay(&gateway.roster().settings));
+        Door { gateway, mcp, own, is_remote, running: OnceLock::new(), manage }
     }
 
     /// The server that this is the door of.
@@ -62,6 +67,11 @@ impl Door {
         }
         if let Some(manage) = self.manage.as_ref().filter(|_| Manage::is_for(path)) {
             manage.answer(exchange, self.running.get());
+            return None;
+        }
+        if let Some(relay) = self.mcp.as_ref().filter(|_| mcp_relay::Relay::is_for(path)) {
+            let roster = self.gateway.roster();
+            mcp::answer(relay, exchange, &roster.keys, &roster.settings);
             return None;
         }
         let presented = keys::presented(&exchange.head);

@@ -3,6 +3,7 @@
 mod door;
 mod key;
 mod manage;
+mod mcp;
 pub mod private;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -76,6 +77,7 @@ pub fn run(args: &Serve) -> Result<()> {
     let (is_told, is_interrupted) = told_to_stop()?;
     let running = start(&gateway, address, args.allow_remote)?;
     first_key(&gateway.store)?;
+    gateway.look();
     if gateway.roster().members.is_empty() {
         term::say("nobody is signed in yet; try: keyfob login PROVIDER");
     }
