@@ -28,6 +28,7 @@ mod race;
 mod rows;
 mod run;
 mod scripts;
+mod serve;
 mod setup;
 mod source;
 mod store;

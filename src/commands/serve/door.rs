@@ -99,7 +99,8 @@ impl Door {
             Ok(route) => return self.gateway.answer(exchange, &route, key),
             Err(Nowhere::Method(wanted)) => {
                 let what = format!("{} takes {wanted}", text::harmless(path, 100));
-                refuse(exchange, shape, &Refusal::new(405, what));
+                let allow = Some(wanted);
+                refuse(exchange, shape, &Refusal { allow, ..Refusal::new(405, what) });
             }
             Err(Nowhere::Path) => {
                 let path = text::harmless(path, 100);

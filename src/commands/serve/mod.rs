@@ -76,8 +76,7 @@ pub fn run(args: &Serve) -> Result<()> {
     let address = address(listen, args.allow_remote)?;
     let (is_told, is_interrupted) = told_to_stop()?;
     let running = start(&gateway, address, args.allow_remote)?;
-    first_key(&gateway.store)?;
-    gateway.look();
+    first_key(&gateway)?;
     if gateway.roster().members.is_empty() {
         term::say("nobody is signed in yet; try: keyfob login PROVIDER");
     }
@@ -141,11 +140,13 @@ fn address(typed: &str, is_remote: bool) -> Result<SocketAddr> {
 }
 
 /// A gateway without keys could not be used: the first start makes one.
-fn first_key(store: &Store) -> Result<()> {
-    if !store.client_keys()?.is_empty() {
+fn first_key(gateway: &Gateway) -> Result<()> {
+    if !gateway.store.client_keys()?.is_empty() {
         return Ok(());
     }
-    let key = keys::add("default", Vec::new(), store)?;
+    let key = keys::add("default", Vec::new(), &gateway.store)?;
+    // Whoever reads it may use it at once.
+    gateway.reload();
     term::say(&format!("a client key was made, shown this once: {}", key.expose()));
     Ok(())
 }

@@ -23,11 +23,13 @@ pub struct Refusal {
     pub status: u16,
     pub message: String,
     pub retry_after_s: Option<u64>,
+    /// The one method that the path takes.
+    pub allow: Option<&'static str>,
 }
 
 impl Refusal {
     pub fn new(status: u16, message: impl Into<String>) -> Refusal {
-        Refusal { status, message: message.into(), retry_after_s: None }
+        Refusal { status, message: message.into(), retry_after_s: None, allow: None }
     }
 }
 
@@ -37,6 +39,8 @@ pub fn refuse(exchange: &Exchange, shape: Shape, refusal: &Refusal) {
     let wait = refusal.retry_after_s.map(|seconds| seconds.to_string());
     let mut headers = vec![("Content-Type", "application/json")];
     headers.extend(wait.as_deref().map(|wait| ("Retry-After", wait)));
+    // RFC 9110, section 15.5.6.
+    headers.extend(refusal.allow.map(|method| ("Allow", method)));
     if refusal.status == 401 {
         // RFC 9110, section 11.6.1.
         headers.push(("WWW-Authenticate", "Bearer"));

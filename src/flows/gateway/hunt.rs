@@ -420,7 +420,7 @@ impl<'a> Hunt<'a> {
         {
             let what = format!("every account for {model} is cooling down: {states}");
             let retry_after_s = Some(wait_ms.div_ceil(1_000).max(1));
-            return Err(Refusal { status: 429, message: what, retry_after_s });
+            return Err(Refusal { retry_after_s, ..Refusal::new(429, what) });
         }
         Err(Refusal::new(503, format!("no account can answer for {model}: {states}")))
     }

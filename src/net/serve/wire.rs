@@ -165,16 +165,17 @@ impl Wire {
     /// The next line without its end.
     fn line(&mut self, deadline: Instant, limit_bytes: usize) -> Result<Vec<u8>, Wrong> {
         loop {
-            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let end = self.rest.iter().position(|byte| *byte == b'\n');
+            if end.unwrap_or(self.rest.len()) >= limit_bytes {
+                return Err(MALFORMED);
+            }
+            if let Some(end) = end {
                 let mut line: Vec<u8> = self.rest.drain(..=end).collect();
                 line.pop();
                 return match line.pop() {
                     Some(b'\r') if !line.contains(&b'\r') => Ok(line),
                     _ => Err(MALFORMED),
                 };
-            }
-            if self.rest.len() >= limit_bytes {
-                return Err(MALFORMED);
             }
             let most = limit_bytes.max(self.rest.len() + 1);
             self.more(deadline, most)?;

@@ -53,26 +53,33 @@ const PASSED: [&str; 12] = [
     "x-goog-request-params",
 ];
 
-/// Headers whose values are lists, to which the row's are added.
-const LISTS: [&str; 2] = ["anthropic-beta", "openai-beta"];
-
-/// What no setting lets through: it carries secrets, or belongs to a connection.
-const NEVER: [&str; 14] = [
+/// What no setting lets through: keys that the caller may hold, and what belongs to its own connection.
+const KEPT: [&str; 18] = [
     "api-key",
     "authorization",
     "connection",
     "content-encoding",
     "content-length",
+    "content-type",
     "cookie",
     "expect",
     "host",
+    "keep-alive",
     "proxy-authorization",
+    "te",
+    "trailer",
     "transfer-encoding",
     "upgrade",
     "user-agent",
     "x-api-key",
     "x-goog-api-key",
 ];
+
+/// Where callers put credentials into a query; of the last three Google's APIs take each.
+const KEPT_QUERY: [&str; 4] = ["api_key", "access_token", "key", "oauth_token"];
+
+/// Headers whose values are lists, to which the row's are added.
+const LISTS: [&str; 2] = ["anthropic-beta", "openai-beta"];
 
 /// The request, and what has to be done to its answer. Err is the caller's fault.
 pub fn request(asked: &Asked, with: &With) -> Result<(Request<Secret>, Envelope)> {
@@ -172,9 +179,9 @@ fn body(asked: &Asked, with: &With, is_streamed: bool) -> (String, Envelope) {
 
 fn pass_on(onward: &mut Request<Secret>, asked: &Asked) -> Result<()> {
     for (name, value) in asked.headers {
-        let is_wanted = !NEVER.contains(&name.as_str())
-            && asked.pass_headers.iter().any(|more| more.eq_ignore_ascii_case(name));
-        if !PASSED.contains(&name.as_str()) && !is_wanted {
+        let is_wanted = asked.pass_headers.iter().any(|more| more.eq_ignore_ascii_case(name));
+        let is_kept = KEPT.contains(&name.as_str());
+        if is_kept || (!PASSED.contains(&name.as_str()) && !is_wanted) {
             continue;
         }
         let wrong = || Error::usage(format!("the header {name} cannot be passed on"));
@@ -215,10 +222,10 @@ fn add_own(onward: &mut Request<Secret>, with: &With) -> Result<()> {
     Ok(())
 }
 
-/// The caller's query without its key.
+/// The caller's query without its key, or any other.
 pub fn without_key(query: &str) -> Vec<(String, String)> {
     let mut pairs = form::decode_pairs(query);
-    pairs.retain(|(name, _)| name != "key");
+    pairs.retain(|(name, _)| !KEPT_QUERY.contains(&name.as_str()));
     pairs
 }
 
