@@ -98,7 +98,7 @@ impl<'a> Hunt<'a> {
             match outcome {
                 Outcome::Answered(status) => {
                     if status < 400 {
-                        self.gateway.ledger.recovered(&place, now_ms, &self.gateway.store);
+                        self.gateway.ledger.recovered(&place, now_ms);
                     }
                     if let Some(conversation) = &self.prompt.conversation {
                         self.gateway.ledger.belongs(conversation, &place.id, now_ms);

@@ -44,9 +44,9 @@ impl Gateway {
     /// Reads settings, keys and accounts; `warn` hears of settings that mean nothing.
     pub fn new(store: Store, timeout_s: u64, warn: fn(&str)) -> Result<Gateway> {
         let settings = Settings::of(&store.config()?, warn)?;
-        let roster = Roster::read(&store, None, settings)?;
         let ledger = Ledger::default();
-        ledger.restore(&store, Timestamp::now_ms());
+        ledger.restore(settings.max_cooldown, Timestamp::now_ms(), &store);
+        let roster = Roster::read(&store, None, settings)?;
         Ok(Gateway {
             relay: Client::new_for_relay(timeout_s),
             errands: Client::new(timeout_s),
