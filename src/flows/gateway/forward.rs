@@ -188,8 +188,8 @@ pub struct Answer {
 }
 
 /// In a few words why an account did not answer.
-pub fn in_short(error: &Error) -> String {
-    text::harmless(&error.to_string(), 200)
+pub fn in_short(why: &impl ToString) -> String {
+    text::harmless(&why.to_string(), 200)
 }
 
 /// The status for callers when nothing came from a provider.

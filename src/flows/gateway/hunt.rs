@@ -26,6 +26,7 @@ use crate::protocol::gateway::limits::{self, Seen, Verdict};
 use crate::protocol::gateway::onward::{self, Asked, With};
 use crate::protocol::session;
 use crate::provider::Dialect;
+use crate::store::CoolDown;
 use crate::time::{Timestamp, duration_in_words};
 
 /// The caller went away: nginx's number for it, which no caller sees.
@@ -43,6 +44,8 @@ pub struct Hunt<'a> {
     /// The last answer that was none and no cool-down.
     last: Option<Last>,
     waited_ms: u64,
+    /// Whether one of them was over its limit.
+    is_limited: bool,
 }
 
 enum Last {
@@ -68,7 +71,11 @@ struct Failure {
 
 impl Failure {
     fn of(error: Error) -> Failure {
-        Failure { why: in_short(&error), last: Last::Error(error) }
+        let why = match &error {
+            Error::SignIn { why, next, .. } => in_short(&format!("{why}; try: {next}")),
+            other => in_short(other),
+        };
+        Failure { why, last: Last::Error(error) }
     }
 }
 
@@ -81,7 +88,19 @@ impl<'a> Hunt<'a> {
         targets: Vec<Target>,
     ) -> Hunt<'a> {
         let (tried, failures) = Default::default();
-        Hunt { gateway, roster, prompt, caller, targets, tried, failures, last: None, waited_ms: 0 }
+        let (last, waited_ms, is_limited) = (None, 0, false);
+        Hunt {
+            gateway,
+            roster,
+            prompt,
+            caller,
+            targets,
+            tried,
+            failures,
+            last,
+            waited_ms,
+            is_limited,
+        }
     }
 
     /// The status that the caller got from a provider, and what is still to come; Err: what it is to be
@@ -103,7 +122,7 @@ impl<'a> Hunt<'a> {
             match outcome {
                 Outcome::Answered(status, rest) => {
                     if status < 400 {
-                        self.gateway.ledger.recovered(&place, now_ms, &self.gateway.store);
+                        self.gateway.ledger.recovered(&place, now_ms);
                     }
                     if let Some(conversation) = &self.prompt.conversation {
                         self.gateway.ledger.belongs(conversation, &place.id, now_ms);
@@ -345,6 +364,7 @@ impl<'a> Hunt<'a> {
         let whole = || Place { id: place.id.clone(), model: None, project: None };
         let (place_of, wait) = match verdict {
             Verdict::CoolDown { wait_ms, is_whole_account } => {
+                self.is_limited = true;
                 let place = if *is_whole_account { whole() } else { place.clone() };
                 (place, wait_ms.map_or(Wait::Doubling, Wait::Named))
             }
@@ -416,8 +436,9 @@ impl<'a> Hunt<'a> {
             }
             _ => {}
         }
-        if let Some(wait_ms) = self.shortest_wait_ms(now_ms).filter(|_| !self.is_all_turned_away())
-        {
+        // A wait may be shorter than the time that the other accounts took.
+        let wait_ms = self.shortest_wait_ms(now_ms).or(self.is_limited.then_some(1));
+        if let Some(wait_ms) = wait_ms.filter(|_| !self.is_all_turned_away()) {
             let what = format!("every account for {model} is cooling down: {states}");
             let retry_after_s = Some(wait_ms.div_ceil(1_000).max(1));
             return Err(Refusal { retry_after_s, ..Refusal::new(429, what) });
@@ -444,23 +465,36 @@ impl<'a> Hunt<'a> {
                 continue;
             }
             seen.push(id);
-            told.push(format!("{id}: {}", self.state(&target.member, now_ms)));
+            told.push(format!("{id}: {}", self.state(target, now_ms)));
         }
         told.join("; ")
     }
 
-    fn state(&self, member: &Member, now_ms: i64) -> String {
-        let id = &member.id;
-        if member.is_refused() {
-            return format!("sign-in needed ({})", id.login_command());
+    fn state(&self, target: &Target, now_ms: i64) -> String {
+        let id = &target.member.id;
+        if target.member.is_refused() {
+            return format!("sign-in needed; try: {}", id.login_command());
         }
+        let places = self.places(target);
+        let is_meant = |one: &CoolDown| {
+            one.model.is_none() || places.iter().any(|place| place.model == one.model)
+        };
         let cooling = self.gateway.ledger.cooling(id, now_ms);
-        if let Some(one) = cooling.first() {
-            let seconds = (one.until_ms - now_ms + 999) / 1_000;
-            return format!("cooling down {} ({})", duration_in_words(seconds), one.reason);
+        match cooling.into_iter().find(is_meant) {
+            Some(one) if one.is_turned_away => {
+                let account = target.member.account();
+                let next = account.map_or(id.login_command(), |account| api::login_again(&account));
+                format!("turned away ({}); try: {next}", one.reason)
+            }
+            Some(one) => {
+                let seconds = (one.until_ms - now_ms + 999) / 1_000;
+                format!("cooling down {} ({})", duration_in_words(seconds), one.reason)
+            }
+            None => {
+                let failure = self.failures.iter().rev().find(|(failed, _)| failed == id);
+                failure.map_or("not asked".to_owned(), |(_, why)| why.clone())
+            }
         }
-        let failure = self.failures.iter().rev().find(|(failed, _)| failed == id);
-        failure.map_or("not asked".to_owned(), |(_, why)| why.clone())
     }
 }
 

@@ -78,15 +78,16 @@ impl Ledger {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes up what an earlier process left.
-    pub fn restore(&self, store: &Store, now_ms: i64) {
+    /// Takes up what an earlier process left. `cap_s`: no wait is longer, whoever wrote it down.
+    pub fn restore(&self, cap_s: u64, now_ms: i64, store: &Store) {
         let mut inner = self.inner();
+        let last_ms = now_ms.saturating_add(milliseconds(cap_s));
         for old in store.cool_downs().into_iter().filter(|old| old.until_ms > now_ms) {
             let id = AccountId { provider: old.provider, account: old.account };
             let place = Place { id, model: old.model, project: old.project };
             let reason = crate::text::harmless(&old.reason, 80);
             let cooling = Cooling {
-                until_ms: old.until_ms,
+                until_ms: old.until_ms.min(last_ms),
                 level: old.level,
                 is_turned_away: old.is_turned_away,
                 reason,
@@ -123,11 +124,10 @@ impl Ledger {
         let (wait_ms, level) = match wait {
             Wait::Named(ms) => (i64::try_from(ms).unwrap_or(i64::MAX), 0),
             Wait::Doubling | Wait::TurnedAway if is_open => return,
-            Wait::Doubling => (doubled(FIRST_WAIT_MS), level + 1),
-            Wait::TurnedAway => (doubled(TURNED_AWAY_MS), level + 1),
+            Wait::Doubling => (doubled(FIRST_WAIT_MS), level.saturating_add(1)),
+            Wait::TurnedAway => (doubled(TURNED_AWAY_MS), level.saturating_add(1)),
         };
-        let cap_ms = i64::try_from(cap_s).unwrap_or(i64::MAX).saturating_mul(1_000);
-        let until_ms = now_ms.saturating_add(wait_ms.min(cap_ms));
+        let until_ms = now_ms.saturating_add(wait_ms.min(milliseconds(cap_s)));
         let until_ms = known.filter(|_| is_open).map_or(until_ms, |k| k.until_ms.max(until_ms));
         let reason = reason.to_owned();
         let is_turned_away = matches!(wait, Wait::TurnedAway);
@@ -137,16 +137,15 @@ impl Ledger {
         inner.keep(store, now_ms, self.is_kept);
     }
 
-    /// A good answer: what was counted of failures is forgotten.
-    pub fn recovered(&self, place: &Place, now_ms: i64, store: &Store) {
+    /// A good answer: what was counted of failures is forgotten. It says nothing about a cool-down that
+    /// is under way, as it was asked for before that began.
+    pub fn recovered(&self, place: &Place, now_ms: i64) {
         let mut inner = self.inner();
         let account = Place { id: place.id.clone(), model: None, project: None };
-        let mut is_changed = false;
         for place in [place, &account] {
-            is_changed |= inner.cooling.remove(place).is_some();
-        }
-        if is_changed {
-            inner.keep(store, now_ms, self.is_kept);
+            if inner.cooling.get(place).is_some_and(|found| found.until_ms <= now_ms) {
+                inner.cooling.remove(place);
+            }
         }
     }
 
@@ -264,6 +263,10 @@ impl Inner {
             crate::log::warn(&format!("cool-downs are not kept: {error}"));
         }
     }
+}
+
+fn milliseconds(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000)
 }
 
 fn on_disk(place: &Place, cooling: &Cooling) -> CoolDown {

@@ -65,9 +65,9 @@ impl Gateway {
         own_keys: Option<Vec<ClientKey>>,
     ) -> Result<Gateway> {
         let settings = Settings::of(&store.config()?, warn)?;
-        let roster = Roster::read(&store, None, own_keys.clone(), settings)?;
         let ledger = Ledger::new(own_keys.is_none());
-        ledger.restore(&store, Timestamp::now_ms());
+        ledger.restore(settings.max_cooldown, Timestamp::now_ms(), &store);
+        let roster = Roster::read(&store, None, own_keys.clone(), settings)?;
         Ok(Gateway {
             relay: Client::new_for_relay(timeout_s),
             errands: Client::new(timeout_s),

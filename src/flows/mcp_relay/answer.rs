@@ -150,6 +150,7 @@ mod tests {
             let key = if has_key { Key::Elsewhere } else { Key::None };
             let (private_origins, sign_in) = (&private_origins, SignIn::Through);
             relay.answer(exchange, &Visit { key, base: &told, private_origins, sign_in });
+            None
         };
         server.start(answer).unwrap();
         base
