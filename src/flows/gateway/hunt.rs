@@ -222,8 +222,11 @@ impl<'a> Hunt<'a> {
     // ---- one account
 
     fn ask(&self, target: &Target, place: &Place) -> Outcome {
-        let Some(face) = target.member.face(self.prompt.dialect) else { return Outcome::Gone };
-        let Some(known) = target.member.account() else { return Outcome::Gone };
+        let known = target.member.face(self.prompt.dialect).zip(target.member.account());
+        let Some((face, known)) = known else {
+            let error = Error::temporary("it went away");
+            return Outcome::Failed(Verdict::Elsewhere, Failure::of(error));
+        };
         let mut need = Need::Usual;
         let mut account = known;
         loop {
