@@ -43,10 +43,11 @@ pub struct Gateway {
 impl Gateway {
     /// Reads settings, keys and accounts; `warn` hears of settings that mean nothing.
     pub fn new(store: Store, timeout_s: u64, warn: fn(&str)) -> Result<Gateway> {
-        let settings = Settings::of(&store.config()?, warn)?;
+        let config = store.config()?;
+        let settings = Settings::of(&config, warn)?;
         let ledger = Ledger::default();
         ledger.restore(settings.max_cooldown, Timestamp::now_ms(), &store);
-        let roster = Roster::read(&store, None, settings)?;
+        let roster = Roster::read(store.with_config(config), None, settings)?;
         Ok(Gateway {
             relay: Client::new_for_relay(timeout_s),
             errands: Client::new(timeout_s),
@@ -73,7 +74,7 @@ impl Gateway {
         Tools {
             client: &self.errands,
             providers: &roster.providers,
-            store: &self.store,
+            store: &roster.store,
             // Whoever holds the lock may be waiting for an answer as long as we would.
             lock_limit: Duration::from_secs(self.errands.timeout_s() + 10),
         }
