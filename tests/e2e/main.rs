@@ -27,6 +27,7 @@ mod race;
 mod rows;
 mod run;
 mod scripts;
+mod serve_accounts;
 mod setup;
 mod source;
 mod store;
