@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::flows::gateway::Gateway;
-use crate::flows::gateway::hunt::Hunt;
+use crate::flows::gateway::hunt::{Hunt, Won};
+use crate::flows::gateway::relay::Relay;
 use crate::flows::gateway::roster::Nobody;
 use crate::flows::gateway::settings::Settings;
 use crate::flows::random;
@@ -22,11 +23,13 @@ pub struct Refusal {
     pub status: u16,
     pub message: String,
     pub retry_after_s: Option<u64>,
+    /// The one method that the path takes.
+    pub allow: Option<&'static str>,
 }
 
 impl Refusal {
     pub fn new(status: u16, message: impl Into<String>) -> Refusal {
-        Refusal { status, message: message.into(), retry_after_s: None }
+        Refusal { status, message: message.into(), retry_after_s: None, allow: None }
     }
 }
 
@@ -36,6 +39,8 @@ pub fn refuse(exchange: &Exchange, shape: Shape, refusal: &Refusal) {
     let wait = refusal.retry_after_s.map(|seconds| seconds.to_string());
     let mut headers = vec![("Content-Type", "application/json")];
     headers.extend(wait.as_deref().map(|wait| ("Retry-After", wait)));
+    // RFC 9110, section 15.5.6.
+    headers.extend(refusal.allow.map(|method| ("Allow", method)));
     if refusal.status == 401 {
         // RFC 9110, section 11.6.1.
         headers.push(("WWW-Authenticate", "Bearer"));
@@ -106,20 +111,27 @@ fn check_content(head: &Head) -> std::result::Result<(), Refusal> {
 }
 
 impl Gateway {
-    /// Answers a prompt, whatever comes of it.
-    pub fn answer(&self, exchange: &mut Exchange, route: &Route, key: &ClientKey) {
+    /// Answers a prompt, whatever comes of it. Gives what is still to come of an answer that may take
+    /// its time.
+    pub fn answer(
+        &self,
+        exchange: &mut Exchange,
+        route: &Route,
+        key: &ClientKey,
+    ) -> Option<Box<Relay>> {
         let outcome = match route.dialect() {
             Some(dialect) => self.forward(exchange, route, dialect, key),
             None => Err(Refusal::new(404, "a list takes no prompts")),
         };
-        let is_error = match outcome {
-            Ok(status) => status >= 400,
+        let (is_error, rest) = match outcome {
+            Ok((status, rest)) => (status >= 400, rest),
             Err(refusal) => {
                 refuse(exchange, route.shape(), &refusal);
-                true
+                (true, None)
             }
         };
         self.ledger.count_request(route.name(), &key.name, is_error, Timestamp::now_ms());
+        rest
     }
 
     fn forward(
@@ -128,7 +140,7 @@ impl Gateway {
         route: &Route,
         dialect: Dialect,
         key: &ClientKey,
-    ) -> std::result::Result<u16, Refusal> {
+    ) -> std::result::Result<Won, Refusal> {
         let roster = self.roster();
         let prompt = Prompt::read(exchange, route, dialect, key, &roster.settings)?;
         let targets = roster

@@ -15,7 +15,7 @@ use crate::flows::gateway::forward::{
     Answer, Prompt, Refusal, in_short, pass_back, status_of, words_of,
 };
 use crate::flows::gateway::ledger::{Place, Wait};
-use crate::flows::gateway::relay::{Relayed, relay};
+use crate::flows::gateway::relay::{Relay, Relayed, relay};
 use crate::flows::gateway::roster::{Face, Member, Roster, Target};
 use crate::flows::{api, project};
 use crate::net::heartbeat;
@@ -55,10 +55,14 @@ enum Last {
 
 /// What became of one account.
 enum Outcome {
-    Answered(u16),
+    /// With what is still to come of the answer.
+    Answered(u16, Option<Box<Relay>>),
     Gone,
     Failed(Verdict, Failure),
 }
+
+/// The status of an answer, and the rest of it.
+pub type Won = (u16, Option<Box<Relay>>);
 
 struct Failure {
     last: Last,
@@ -99,8 +103,9 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    /// The status that the caller got from a provider; Err: what it is to be told instead.
-    pub fn run(mut self) -> std::result::Result<u16, Refusal> {
+    /// The status that the caller got from a provider, and what is still to come; Err: what it is to be
+    /// told instead.
+    pub fn run(mut self) -> std::result::Result<Won, Refusal> {
         let mut stay = None;
         loop {
             let Some((target, place)) = self.choose(stay.take()) else {
@@ -113,10 +118,10 @@ impl<'a> Hunt<'a> {
             let is_new = self.bind(&place.id);
             let outcome = self.ask(&target, &place);
             let now_ms = Timestamp::now_ms();
-            let is_error = !matches!(outcome, Outcome::Answered(_) | Outcome::Gone);
+            let is_error = !matches!(outcome, Outcome::Answered(..) | Outcome::Gone);
             self.gateway.ledger.count_account(&place.id, is_error, now_ms);
             match outcome {
-                Outcome::Answered(status) => {
+                Outcome::Answered(status, rest) => {
                     if status < 400 {
                         self.gateway.ledger.recovered(&place, now_ms);
                     } else if let Some(name) = self.prompt.conversation.as_ref().filter(|_| is_new)
@@ -124,9 +129,9 @@ impl<'a> Hunt<'a> {
                         // What it goes on from may be with another account.
                         self.gateway.ledger.leaves(name, &place.id);
                     }
-                    return Ok(status);
+                    return Ok((status, rest));
                 }
-                Outcome::Gone => return Ok(GONE),
+                Outcome::Gone => return Ok((GONE, None)),
                 Outcome::Failed(verdict, failure) => {
                     if matches!(verdict, Verdict::CoolDown { is_whole_account: false, .. }) {
                         // Another of its projects or previews may do.
@@ -271,7 +276,8 @@ impl<'a> Hunt<'a> {
                 if (200..300).contains(&status) && !is_page {
                     let keepalive_s = self.roster.settings.keepalive;
                     return match relay(stream, &self.caller, envelope, keepalive_s) {
-                        Relayed::Done => Outcome::Answered(status),
+                        Relayed::Done => Outcome::Answered(status, None),
+                        Relayed::Begun(rest) => Outcome::Answered(status, Some(rest)),
                         Relayed::Broken => Outcome::Gone,
                         Relayed::NotBegun(_) if self.caller.is_gone() => Outcome::Gone,
                         Relayed::NotBegun(error) => {
@@ -354,7 +360,7 @@ impl<'a> Hunt<'a> {
         let answer = Answer { status: reply.status, headers, body };
         if verdict == Verdict::Pass {
             return match pass_back(&self.caller, &answer) {
-                Ok(()) => Outcome::Answered(answer.status),
+                Ok(()) => Outcome::Answered(answer.status, None),
                 Err(_) => Outcome::Gone,
             };
         }
@@ -421,7 +427,7 @@ impl<'a> Hunt<'a> {
         true
     }
 
-    fn give_up(self) -> std::result::Result<u16, Refusal> {
+    fn give_up(self) -> std::result::Result<Won, Refusal> {
         let now_ms = Timestamp::now_ms();
         let states = self.states(now_ms);
         let model = crate::text::harmless(&self.prompt.model, 120);
@@ -432,7 +438,7 @@ impl<'a> Hunt<'a> {
                     return Err(Refusal::new(answer.status, states));
                 }
                 let is_sent = pass_back(&self.caller, answer).is_ok();
-                return Ok(if is_sent { answer.status } else { GONE });
+                return Ok((if is_sent { answer.status } else { GONE }, None));
             }
             Some(Last::Error(ref error)) if !matches!(error, Error::SignIn { .. }) => {
                 let what = format!("no account could answer for {model}: {states}");
@@ -445,7 +451,7 @@ impl<'a> Hunt<'a> {
         if let Some(wait_ms) = wait_ms.filter(|_| !self.is_all_turned_away()) {
             let what = format!("every account for {model} is cooling down: {states}");
             let retry_after_s = Some(wait_ms.div_ceil(1_000).max(1));
-            return Err(Refusal { status: 429, message: what, retry_after_s });
+            return Err(Refusal { retry_after_s, ..Refusal::new(429, what) });
         }
         Err(Refusal::new(503, format!("no account can answer for {model}: {states}")))
     }

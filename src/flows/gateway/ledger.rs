@@ -17,8 +17,11 @@ const CONVERSATION_MS: i64 = 60 * 60 * 1_000;
 const MOST_CONVERSATIONS: usize = 8_192;
 const MOST_COOL_DOWNS: usize = 4_096;
 
-#[derive(Default)]
-pub struct Ledger(Mutex<Inner>);
+pub struct Ledger {
+    inner: Mutex<Inner>,
+    /// Whether cool-downs are left to the next process.
+    is_kept: bool,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -68,8 +71,12 @@ pub enum Wait {
 }
 
 impl Ledger {
+    pub fn new(is_kept: bool) -> Ledger {
+        Ledger { inner: Mutex::default(), is_kept }
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes up what an earlier process left. `cap_s`: no wait is longer, whoever wrote it down.
@@ -128,7 +135,7 @@ impl Ledger {
         let cooling = Cooling { until_ms, level, is_turned_away, reason };
         inner.cooling.insert(place.clone(), cooling);
         inner.forget_old(now_ms);
-        inner.keep(store, now_ms);
+        inner.keep(store, now_ms, self.is_kept);
     }
 
     /// A good answer: what was counted of failures is forgotten. It says nothing about a cool-down that
@@ -149,7 +156,7 @@ impl Ledger {
         let before = inner.cooling.len();
         inner.cooling.retain(|place, _| place.id != *id);
         if inner.cooling.len() != before {
-            inner.keep(store, now_ms);
+            inner.keep(store, now_ms, self.is_kept);
         }
     }
 
@@ -160,7 +167,7 @@ impl Ledger {
         let before = inner.cooling.len();
         inner.cooling.retain(|place, cooling| place.id != *id || !cooling.is_turned_away);
         if inner.cooling.len() != before {
-            inner.keep(store, now_ms);
+            inner.keep(store, now_ms, self.is_kept);
         }
     }
 
@@ -260,7 +267,10 @@ impl Inner {
         }
     }
 
-    fn keep(&self, store: &Store, now_ms: i64) {
+    fn keep(&self, store: &Store, now_ms: i64, is_kept: bool) {
+        if !is_kept {
+            return;
+        }
         let open = self.cooling.iter().filter(|(_, cooling)| cooling.until_ms > now_ms);
         let all = open.map(|(place, cooling)| on_disk(place, cooling)).collect();
         if let Err(error) = store.keep_cool_downs(all) {

@@ -6,7 +6,7 @@ pub mod forward;
 mod hunt;
 pub mod keys;
 pub mod ledger;
-mod relay;
+pub mod relay;
 pub mod roster;
 pub mod settings;
 pub mod upkeep;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::flows::fresh::Tools;
 use crate::net::client::Client;
-use crate::store::Store;
+use crate::store::{ClientKey, Store};
 use crate::time::Timestamp;
 
 use ledger::Ledger;
@@ -38,16 +38,37 @@ pub struct Gateway {
     /// Where it listens.
     own: OnceLock<SocketAddr>,
     pub started_at: Timestamp,
+    /// The only keys that are let in, in place of those that are kept.
+    own_keys: Option<Vec<ClientKey>>,
 }
 
 impl Gateway {
     /// Reads settings, keys and accounts; `warn` hears of settings that mean nothing.
     pub fn new(store: Store, timeout_s: u64, warn: fn(&str)) -> Result<Gateway> {
+        Gateway::with(store, timeout_s, warn, None)
+    }
+
+    /// One for whoever has this key. Of cool-downs it knows what the others left, and leaves nothing.
+    pub fn private(
+        store: Store,
+        timeout_s: u64,
+        warn: fn(&str),
+        key: ClientKey,
+    ) -> Result<Gateway> {
+        Gateway::with(store, timeout_s, warn, Some(vec![key]))
+    }
+
+    fn with(
+        store: Store,
+        timeout_s: u64,
+        warn: fn(&str),
+        own_keys: Option<Vec<ClientKey>>,
+    ) -> Result<Gateway> {
         let config = store.config()?;
         let settings = Settings::of(&config, warn)?;
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(own_keys.is_none());
         ledger.restore(settings.max_cooldown, Timestamp::now_ms(), &store);
-        let roster = Roster::read(store.with_config(config), None, settings)?;
+        let roster = Roster::read(store.with_config(config), None, own_keys.clone(), settings)?;
         Ok(Gateway {
             relay: Client::new_for_relay(timeout_s),
             errands: Client::new(timeout_s),
@@ -56,6 +77,7 @@ impl Gateway {
             upkeep: Mutex::new(Upkeep::new(&store, warn)),
             own: OnceLock::new(),
             started_at: Timestamp::now(),
+            own_keys,
             store,
         })
     }

@@ -118,11 +118,12 @@ impl Member {
         }
     }
 
-    /// The models it is known to have without being asked: its own, its row's.
+    /// The models it is known to have without being asked: its own; its row's, while nobody has asked.
     fn named_models(&self) -> Vec<String> {
         let account = self.account();
         let fact = |key: &str| account.as_ref()?.fact(key).map(str::to_owned);
-        let of_row = || self.row.as_ref()?.model.clone();
+        let is_asked = self.models().is_some();
+        let of_row = || self.row.as_ref().filter(|_| !is_asked)?.model.clone();
         fact("model").or_else(|| fact("deployment")).or_else(of_row).into_iter().collect()
     }
 
@@ -164,11 +165,17 @@ pub enum Nobody {
 
 impl Roster {
     /// Reads everything. An account that cannot be used is a member with a trouble.
-    pub fn read(store: Store, own: Option<SocketAddr>, settings: Settings) -> Result<Roster> {
+    /// `keys`: in place of those that are kept.
+    pub fn read(
+        store: Store,
+        own: Option<SocketAddr>,
+        keys: Option<Vec<ClientKey>>,
+        settings: Settings,
+    ) -> Result<Roster> {
         let rows_of = store.again();
         // Of faults in rows `status` and `doctor` tell.
         let providers = Providers::new(move || Ok(rows_of.rows(&rows_of.config()?)), |_| ());
-        let keys = store.client_keys()?;
+        let keys = keys.map_or_else(|| store.client_keys(), Ok)?;
         let mut members = Vec::new();
         for id in store.all_accounts()? {
             if !id.provider.starts_with(SERVER_PREFIX) {

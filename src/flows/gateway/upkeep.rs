@@ -70,11 +70,7 @@ impl Gateway {
     /// Until `is_over`.
     pub fn keep_up(self: &Arc<Self>, is_over: impl Fn() -> bool) {
         while !is_over() {
-            let fingerprint = self.store.fingerprint();
-            if self.upkeep().fingerprint != fingerprint {
-                self.upkeep().fingerprint = fingerprint;
-                self.reload();
-            }
+            self.look();
             let now_ms = Timestamp::now_ms();
             if now_ms - self.upkeep().last_pass_ms >= PASS_MS {
                 self.upkeep().last_pass_ms = now_ms;
@@ -82,6 +78,15 @@ impl Gateway {
             }
             self.ask_for_lists(now_ms);
             thread::sleep(LOOK);
+        }
+    }
+
+    /// Reads everything again if a file has changed.
+    pub fn look(&self) {
+        let fingerprint = self.store.fingerprint();
+        let before = std::mem::replace(&mut self.upkeep().fingerprint, fingerprint);
+        if before != fingerprint {
+            self.reload();
         }
     }
 
@@ -98,7 +103,7 @@ impl Gateway {
                 (old.store.again(), old.settings.clone())
             }
         };
-        match Roster::read(store, self.own.get().copied(), settings) {
+        match Roster::read(store, self.own.get().copied(), self.own_keys.clone(), settings) {
             Ok(roster) => {
                 self.notice(&old, &roster);
                 *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);

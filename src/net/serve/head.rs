@@ -56,6 +56,11 @@ impl Head {
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
     }
+
+    /// Lets go of what nobody will ask for any more.
+    pub fn forget(&mut self) {
+        (self.headers, self.query) = Default::default();
+    }
 }
 
 /// The head at the beginning of `bytes` and its length; None: it is not whole yet.
@@ -86,7 +91,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Wrong> {
         headers.push((header.name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let target = request.path.unwrap_or_default();
-    if !target.starts_with('/') || target.contains('#') {
+    if !target.starts_with('/') || target.contains('#') || !target.is_ascii() {
         return Err(Wrong::new(400, "the target has to be a path"));
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));

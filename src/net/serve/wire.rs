@@ -60,7 +60,8 @@ impl Wire {
         loop {
             if !self.rest.is_empty() {
                 if let Some((head, length)) = head::parse(&self.rest)? {
-                    self.rest.drain(..length);
+                    // Memory that a long answer has no use for.
+                    self.rest = self.rest.split_off(length);
                     return Ok(Some(head));
                 }
                 deadline.get_or_insert_with(|| Instant::now() + HEAD_TIME);
@@ -164,16 +165,17 @@ impl Wire {
     /// The next line without its end.
     fn line(&mut self, deadline: Instant, limit_bytes: usize) -> Result<Vec<u8>, Wrong> {
         loop {
-            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let end = self.rest.iter().position(|byte| *byte == b'\n');
+            if end.unwrap_or(self.rest.len()) >= limit_bytes {
+                return Err(MALFORMED);
+            }
+            if let Some(end) = end {
                 let mut line: Vec<u8> = self.rest.drain(..=end).collect();
                 line.pop();
                 return match line.pop() {
                     Some(b'\r') if !line.contains(&b'\r') => Ok(line),
                     _ => Err(MALFORMED),
                 };
-            }
-            if self.rest.len() >= limit_bytes {
-                return Err(MALFORMED);
             }
             let most = limit_bytes.max(self.rest.len() + 1);
             self.more(deadline, most)?;
@@ -218,11 +220,6 @@ impl Wire {
                 Err(_) => return,
             }
         }
-    }
-
-    /// Memory that a long answer has no use for.
-    pub fn shrink(&mut self) {
-        self.rest.shrink_to_fit();
     }
 }
 

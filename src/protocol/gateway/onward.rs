@@ -2,7 +2,7 @@
 //! caller's but what the API needs.
 
 use ureq::http::Request;
-use ureq::http::header::{HeaderName, HeaderValue};
+use ureq::http::header::{ACCEPT, HeaderName, HeaderValue};
 
 use crate::account::Account;
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ pub struct With<'a> {
 }
 
 /// What a caller says of the API, and nothing that says who the caller or its program is.
-const PASSED: [&str; 11] = [
+const PASSED: [&str; 12] = [
     "accept",
     "anthropic-beta",
     "anthropic-version",
@@ -47,10 +47,36 @@ const PASSED: [&str; 11] = [
     "openai-beta",
     "session-id",
     "session_id",
+    "thread-id",
     "x-claude-code-session-id",
     "x-client-request-id",
     "x-goog-request-params",
 ];
+
+/// What no setting lets through: keys that the caller may hold, and what belongs to its own connection.
+const KEPT: [&str; 18] = [
+    "api-key",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "x-api-key",
+    "x-goog-api-key",
+];
+
+/// Where callers put credentials into a query; of the last three Google's APIs take each.
+const KEPT_QUERY: [&str; 4] = ["api_key", "access_token", "key", "oauth_token"];
 
 /// Headers whose values are lists, to which the row's are added.
 const LISTS: [&str; 2] = ["anthropic-beta", "openai-beta"];
@@ -79,6 +105,11 @@ pub fn request(asked: &Asked, with: &With) -> Result<(Request<Secret>, Envelope)
         url = format!("{url}?{}", form::encode_pairs(&query));
     }
     let mut onward = request::post_json_text(&url, Secret::new(text))?;
+    if is_streamed || envelope == Envelope::LastOfStream || method == Some("streamGenerateContent")
+    {
+        // Unless the caller says otherwise.
+        onward.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    }
     pass_on(&mut onward, asked)?;
     add_own(&mut onward, with)?;
     Ok((onward, envelope))
@@ -154,7 +185,8 @@ fn body(asked: &Asked, with: &With, is_streamed: bool) -> (String, Envelope) {
 fn pass_on(onward: &mut Request<Secret>, asked: &Asked) -> Result<()> {
     for (name, value) in asked.headers {
         let is_wanted = asked.pass_headers.iter().any(|more| more.eq_ignore_ascii_case(name));
-        if !PASSED.contains(&name.as_str()) && !is_wanted {
+        let is_kept = KEPT.contains(&name.as_str());
+        if is_kept || (!PASSED.contains(&name.as_str()) && !is_wanted) {
             continue;
         }
         let wrong = || Error::usage(format!("the header {name} cannot be passed on"));
@@ -166,16 +198,23 @@ fn pass_on(onward: &mut Request<Secret>, asked: &Asked) -> Result<()> {
     Ok(())
 }
 
-/// The credential and the row's headers, which go before the caller's.
+/// The credential and the row's headers. What a caller says of the API's version counts before the row's,
+/// as it reads the answer.
 fn add_own(onward: &mut Request<Secret>, with: &With) -> Result<()> {
-    let asked: Vec<_> = LISTS
+    let said: Vec<_> = PASSED
         .iter()
-        .filter_map(|name| Some((*name, onward.headers().get(*name)?.to_str().ok()?.to_owned())))
+        .filter_map(|name| Some((*name, onward.headers().get(*name)?.clone())))
         .collect();
     attach::attach(onward, with.account, with.row)?;
-    for (name, callers) in asked {
+    for (name, callers) in said {
+        let header = HeaderName::from_static(name);
+        if !LISTS.contains(&name) {
+            onward.headers_mut().insert(header, callers);
+            continue;
+        }
         let own = onward.headers().get(name).and_then(|value| value.to_str().ok());
         let own = own.unwrap_or_default().to_owned();
+        let callers = callers.to_str().unwrap_or_default();
         let mut all: Vec<&str> = Vec::new();
         for word in own.split(',').chain(callers.split(',')).map(str::trim) {
             if !word.is_empty() && !all.contains(&word) {
@@ -183,15 +222,15 @@ fn add_own(onward: &mut Request<Secret>, with: &With) -> Result<()> {
             }
         }
         let joined = request::sensitive(&all.join(","))?;
-        onward.headers_mut().insert(HeaderName::from_static(name), joined);
+        onward.headers_mut().insert(header, joined);
     }
     Ok(())
 }
 
-/// The caller's query without its key.
+/// The caller's query without its key, or any other.
 pub fn without_key(query: &str) -> Vec<(String, String)> {
     let mut pairs = form::decode_pairs(query);
-    pairs.retain(|(name, _)| name != "key");
+    pairs.retain(|(name, _)| !KEPT_QUERY.contains(&name.as_str()));
     pairs
 }
 
@@ -252,7 +291,7 @@ mod tests {
         let headers: Vec<_> = headers.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
         let body = Body::parse(text.to_owned()).unwrap();
         let query = without_key("beta=true&key=kf-caller&api-version=0");
-        let pass_headers = ["X-More".to_owned()];
+        let pass_headers = ["X-More".to_owned(), "Cookie".to_owned(), "x-api-key".to_owned()];
         let asked = Asked {
             route,
             query: &query,
@@ -280,7 +319,7 @@ mod tests {
         let header = |name: &str| sent.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
         assert_eq!(header("authorization").as_deref(), Some("Bearer sk-own"));
         assert_eq!(header("anthropic-beta").as_deref(), Some("own,of-the-row,b"));
-        assert_eq!(header("anthropic-version").as_deref(), Some("2023-06-01"));
+        assert_eq!(header("anthropic-version").as_deref(), Some("2020-01-01"));
         assert_eq!(header("x-more").as_deref(), Some("m"));
         for name in ["x-api-key", "cookie", "user-agent", "x-app"] {
             assert_eq!(header(name), None, "{name}");
