@@ -115,6 +115,7 @@ impl<'a> Hunt<'a> {
                 return self.give_up();
             };
             self.tried.push(place.clone());
+            let is_new = self.bind(&place.id);
             let outcome = self.ask(&target, &place);
             let now_ms = Timestamp::now_ms();
             let is_error = !matches!(outcome, Outcome::Answered(..) | Outcome::Gone);
@@ -123,9 +124,10 @@ impl<'a> Hunt<'a> {
                 Outcome::Answered(status, rest) => {
                     if status < 400 {
                         self.gateway.ledger.recovered(&place, now_ms);
-                    }
-                    if let Some(conversation) = &self.prompt.conversation {
-                        self.gateway.ledger.belongs(conversation, &place.id, now_ms);
+                    } else if let Some(name) = self.prompt.conversation.as_ref().filter(|_| is_new)
+                    {
+                        // What it goes on from may be with another account.
+                        self.gateway.ledger.leaves(name, &place.id);
                     }
                     return Ok((status, rest));
                 }
@@ -142,6 +144,13 @@ impl<'a> Hunt<'a> {
     }
 
     // ---- whose turn it is
+
+    /// Before the answer is there: other prompts of the conversation may come meanwhile. Says whether
+    /// it was with another account, or with none.
+    fn bind(&self, id: &AccountId) -> bool {
+        let name = self.prompt.conversation.as_ref();
+        name.is_some_and(|name| self.gateway.ledger.belongs(name, id, Timestamp::now_ms()))
+    }
 
     fn choose(&self, stay: Option<AccountId>) -> Option<(Target, Place)> {
         let now_ms = Timestamp::now_ms();
@@ -172,8 +181,8 @@ impl<'a> Hunt<'a> {
             fitting.next().map(|(target, place)| ((*target).clone(), place.clone()))
         };
         let bound = self.prompt.conversation.as_ref();
-        let bound = bound.and_then(|name| self.gateway.ledger.account_of(name, now_ms));
-        if let Some(found) = bound.as_ref().and_then(&found) {
+        let bound = bound.map(|name| self.gateway.ledger.accounts_of(name, now_ms));
+        if let Some(found) = bound.iter().flatten().find_map(&found) {
             return Some(found);
         }
         let highest = ready.iter().map(|(target, _)| target.member.priority()).max()?;
@@ -189,6 +198,7 @@ impl<'a> Hunt<'a> {
     fn is_over_limit(&self, id: &AccountId) -> bool {
         let limit = self.roster.settings.max_retry_credentials;
         let mut asked: Vec<&AccountId> = self.tried.iter().map(|place| &place.id).collect();
+        asked.sort();
         asked.dedup();
         limit > 0 && asked.len() >= limit && !asked.contains(&id)
     }
