@@ -25,7 +25,7 @@ use crate::network::fake_proxy::Proxy;
 use crate::run::seats::door;
 
 /// Files that take a port and never read a request from it, and why.
-const NO_SERVERS: [(&str, &str); 9] = [
+const NO_SERVERS: [(&str, &str); 10] = [
     ("azure.rs", "nobody accepts: its queue is kept full"),
     ("codemie/under_way.rs", "takes the port of the callback"),
     ("doctor/settings.rs", "takes the port of the callback"),
@@ -33,6 +33,7 @@ const NO_SERVERS: [(&str, &str); 9] = [
     ("login/port.rs", "takes the port of the callback"),
     ("login/signal.rs", "sees whether the port is free again"),
     ("mcp_auth/public.rs", "a trap that nobody may connect to"),
+    ("mcp_relay/refused.rs", "a trap that nobody may connect to"),
     ("provider/add.rs", "sees whether a port is free"),
     ("token/faults.rs", "closed before anybody connects"),
 ];
