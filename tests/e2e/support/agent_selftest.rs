@@ -23,6 +23,7 @@ use super::model_api::Api;
 use super::tls::Server;
 use crate::network::fake_proxy::Proxy;
 use crate::run::seats::door;
+use crate::serve::upstream::Upstream;
 
 /// Files that take a port and never read a request from it, and why.
 const NO_SERVERS: [(&str, &str); 10] = [
@@ -95,6 +96,10 @@ fn servers() -> Vec<(&'static str, Start)> {
         ("mcp", || {
             let server = McpServer::serving(Script::default());
             of(&server.url(), server)
+        }),
+        ("upstream", || {
+            let upstream = Upstream::good();
+            of(&upstream.origin(), upstream)
         }),
         ("mute", || at(Server::mute)),
         ("resetting", || at(Server::resetting)),
