@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::account::{Account, AccountId};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
-use crate::flows::fresh::{self, Layer, Need};
+use crate::flows::fresh::Need;
 use crate::flows::gateway::Gateway;
 use crate::flows::gateway::forward::{
     Answer, Prompt, Refusal, conversation_of, in_short, pass_back, status_of, words_of,
@@ -263,7 +263,7 @@ impl<'a> Hunt<'a> {
     fn fresh(&self, account: Account, need: Need, member: &Member) -> Result<Account> {
         let before = account.secret().clone();
         let tools = self.gateway.tools(self.roster);
-        let fresh = fresh::layer(Layer::Api, account, need, &tools)?;
+        let fresh = self.gateway.renewals.fresh(account, need, &tools)?;
         if *fresh.account.secret() != before {
             member.replace(fresh.account.clone());
         }
