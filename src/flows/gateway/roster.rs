@@ -223,6 +223,16 @@ impl Roster {
             fitting.map(|member| Arc::clone(member)).collect::<Vec<_>>()
         };
         let mut chosen = with(Some(true));
+        if !chosen.is_empty() {
+            // A list that did not come says nothing against an account of the same provider.
+            let is_alike = |member: &&&Arc<Member>| {
+                let mut known = chosen.iter();
+                member
+                    .has(&model)
+                    .unwrap_or_else(|| known.any(|known| known.id.provider == member.id.provider))
+            };
+            chosen = speaking.iter().filter(is_alike).map(|member| Arc::clone(member)).collect();
+        }
         if chosen.is_empty() {
             let elsewhere = pool.iter().filter(|member| {
                 !member.faces.is_empty() && !speaks(member) && member.has(&model) == Some(true)
