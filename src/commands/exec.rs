@@ -43,8 +43,8 @@ const KEPT: [&str; 17] = [
                keyfob exec --gateway claude -- claude",
     note = "What stands after -- is run as it is, in place of keyfob; its exit status is\n\
             passed on. 127: there is no such command. 126: it cannot be run.\n\
-            A variable is a snapshot: a long job asks keyfob token again, or runs with\n\
-            --gateway, which keeps the token to itself and fresh."
+            A variable is a snapshot: a long job asks keyfob token again. With --gateway\n\
+            the token stays here, and fresh, and the command never sees it."
 )]
 pub struct Exec {
     /// whose variables: PROVIDER or PROVIDER/ACCOUNT, one or more

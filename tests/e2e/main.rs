@@ -29,6 +29,7 @@ mod rows;
 mod run;
 mod scripts;
 mod serve;
+mod serve_accounts;
 mod setup;
 mod source;
 mod store;

@@ -6,9 +6,13 @@ mod bodies;
 mod client;
 mod crowd;
 mod door;
+mod gone;
 mod hosts;
 mod keys;
 mod kit;
+mod passing;
+mod relay;
+mod silence;
 mod smuggling;
 mod upstream;
 

@@ -38,9 +38,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(30);
                keyfob serve key add laptop --provider claude",
     example = "ANTHROPIC_BASE_URL=http://127.0.0.1:8317 ANTHROPIC_AUTH_TOKEN=kf-… claude",
     note = "It speaks Anthropic's Messages, OpenAI's Responses, Chat Completions and\n\
-            Embeddings, and Google's generateContent, each to the accounts whose provider\n\
-            does. Accounts take turns; one that hits its quota cools down. Settings stand in\n\
-            the section serve of config.json: docs/serve.md.\n\
+            Embeddings, and Google's generateContent, each to the accounts whose\n\
+            provider does. Accounts take turns; one that hits its quota cools down.\n\
+            Settings stand in the section serve of config.json: docs/serve.md.\n\
             SIGTERM ends it once the answers under way are complete."
 )]
 pub struct Serve {

@@ -15,7 +15,7 @@ use crate::flows::gateway::forward::{
     Answer, Prompt, Refusal, in_short, pass_back, status_of, words_of,
 };
 use crate::flows::gateway::ledger::{Place, Wait};
-use crate::flows::gateway::relay::{Relay, Relayed, relay};
+use crate::flows::gateway::relay::{Relay, Relayed, passed_back, relay};
 use crate::flows::gateway::roster::{Face, Member, Roster, Target};
 use crate::flows::{api, project};
 use crate::net::heartbeat;
@@ -115,6 +115,7 @@ impl<'a> Hunt<'a> {
                 return self.give_up();
             };
             self.tried.push(place.clone());
+            let is_new = self.bind(&place.id);
             let outcome = self.ask(&target, &place);
             let now_ms = Timestamp::now_ms();
             let is_error = !matches!(outcome, Outcome::Answered(..) | Outcome::Gone);
@@ -123,9 +124,10 @@ impl<'a> Hunt<'a> {
                 Outcome::Answered(status, rest) => {
                     if status < 400 {
                         self.gateway.ledger.recovered(&place, now_ms);
-                    }
-                    if let Some(conversation) = &self.prompt.conversation {
-                        self.gateway.ledger.belongs(conversation, &place.id, now_ms);
+                    } else if let Some(name) = self.prompt.conversation.as_ref().filter(|_| is_new)
+                    {
+                        // What it goes on from may be with another account.
+                        self.gateway.ledger.leaves(name, &place.id);
                     }
                     return Ok((status, rest));
                 }
@@ -142,6 +144,13 @@ impl<'a> Hunt<'a> {
     }
 
     // ---- whose turn it is
+
+    /// Before the answer is there: other prompts of the conversation may come meanwhile. Says whether
+    /// it was with another account, or with none.
+    fn bind(&self, id: &AccountId) -> bool {
+        let name = self.prompt.conversation.as_ref();
+        name.is_some_and(|name| self.gateway.ledger.belongs(name, id, Timestamp::now_ms()))
+    }
 
     fn choose(&self, stay: Option<AccountId>) -> Option<(Target, Place)> {
         let now_ms = Timestamp::now_ms();
@@ -172,8 +181,8 @@ impl<'a> Hunt<'a> {
             fitting.next().map(|(target, place)| ((*target).clone(), place.clone()))
         };
         let bound = self.prompt.conversation.as_ref();
-        let bound = bound.and_then(|name| self.gateway.ledger.account_of(name, now_ms));
-        if let Some(found) = bound.as_ref().and_then(&found) {
+        let bound = bound.map(|name| self.gateway.ledger.accounts_of(name, now_ms));
+        if let Some(found) = bound.iter().flatten().find_map(&found) {
             return Some(found);
         }
         let highest = ready.iter().map(|(target, _)| target.member.priority()).max()?;
@@ -189,6 +198,7 @@ impl<'a> Hunt<'a> {
     fn is_over_limit(&self, id: &AccountId) -> bool {
         let limit = self.roster.settings.max_retry_credentials;
         let mut asked: Vec<&AccountId> = self.tried.iter().map(|place| &place.id).collect();
+        asked.sort();
         asked.dedup();
         limit > 0 && asked.len() >= limit && !asked.contains(&id)
     }
@@ -222,8 +232,11 @@ impl<'a> Hunt<'a> {
     // ---- one account
 
     fn ask(&self, target: &Target, place: &Place) -> Outcome {
-        let Some(face) = target.member.face(self.prompt.dialect) else { return Outcome::Gone };
-        let Some(known) = target.member.account() else { return Outcome::Gone };
+        let known = target.member.face(self.prompt.dialect).zip(target.member.account());
+        let Some((face, known)) = known else {
+            let error = Error::temporary("it went away");
+            return Outcome::Failed(Verdict::Elsewhere, Failure::of(error));
+        };
         let mut need = Need::Usual;
         let mut account = known;
         loop {
@@ -265,7 +278,7 @@ impl<'a> Hunt<'a> {
                 let is_page = stream.head.content_type == "text/html";
                 if (200..300).contains(&status) && !is_page {
                     let keepalive_s = self.roster.settings.keepalive;
-                    return match relay(stream, &self.caller, envelope, keepalive_s) {
+                    return match relay(stream, account, &self.caller, envelope, keepalive_s) {
                         Relayed::Done => Outcome::Answered(status, None),
                         Relayed::Begun(rest) => Outcome::Answered(status, Some(rest)),
                         Relayed::Broken => Outcome::Gone,
@@ -322,8 +335,7 @@ impl<'a> Hunt<'a> {
 
     /// What an answer that is not good means.
     fn judge(&self, stream: Stream, account: &Account) -> Outcome {
-        let passed = stream.head.headers().filter(|(name, _)| onward::is_passed_back(name));
-        let headers = passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let headers = passed_back(&stream.head, account);
         let reply = match stream.whole() {
             Ok(reply) => reply,
             Err(error) => return Outcome::Failed(Verdict::Elsewhere, Failure::of(error)),
@@ -422,6 +434,11 @@ impl<'a> Hunt<'a> {
         let states = self.states(now_ms);
         let model = crate::text::harmless(&self.prompt.model, 120);
         match self.last {
+            // A redirect would take the caller's key along, and a page is no answer.
+            Some(Last::Answer(ref answer)) if answer.status < 400 => {
+                let what = format!("no account could answer for {model}: {states}");
+                return Err(Refusal::new(502, what));
+            }
             // Its own words are the best there are.
             Some(Last::Answer(ref answer)) if answer.status != 401 && answer.status < 600 => {
                 if answer.body.is_empty() {

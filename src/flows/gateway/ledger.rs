@@ -29,7 +29,8 @@ struct Inner {
     /// When each account was chosen last, in steps.
     turns: HashMap<AccountId, u64>,
     step: u64,
-    conversations: HashMap<String, (AccountId, i64)>,
+    /// Of each provider one account, the latest first, and when it was asked last.
+    conversations: HashMap<String, Vec<(AccountId, i64)>>,
     accounts: HashMap<AccountId, Count>,
     keys: HashMap<String, Count>,
     routes: HashMap<&'static str, Count>,
@@ -192,23 +193,37 @@ impl Ledger {
         Some(chosen)
     }
 
-    /// The account of a conversation.
-    pub fn account_of(&self, conversation: &str, now_ms: i64) -> Option<AccountId> {
+    /// The accounts of a conversation, the latest first.
+    pub fn accounts_of(&self, conversation: &str, now_ms: i64) -> Vec<AccountId> {
         let inner = self.inner();
-        let (id, last_ms) = inner.conversations.get(conversation)?;
-        (now_ms - last_ms < CONVERSATION_MS).then(|| id.clone())
+        let own = inner.conversations.get(conversation).map_or(&[][..], Vec::as_slice);
+        let live = own.iter().filter(|(_, last_ms)| now_ms - last_ms < CONVERSATION_MS);
+        live.map(|(id, _)| id.clone()).collect()
     }
 
-    pub fn belongs(&self, conversation: &str, id: &AccountId, now_ms: i64) {
+    /// Says whether it had none at this provider, or another one.
+    pub fn belongs(&self, conversation: &str, id: &AccountId, now_ms: i64) -> bool {
         let mut inner = self.inner();
         let all = &mut inner.conversations;
         if all.len() >= MOST_CONVERSATIONS && !all.contains_key(conversation) {
-            all.retain(|_, (_, last_ms)| now_ms - *last_ms < CONVERSATION_MS / 4);
+            all.retain(|_, own| {
+                own.first().is_some_and(|(_, last_ms)| now_ms - last_ms < CONVERSATION_MS / 4)
+            });
             if all.len() >= MOST_CONVERSATIONS {
                 all.clear();
             }
         }
-        all.insert(conversation.to_owned(), (id.clone(), now_ms));
+        let own = all.entry(conversation.to_owned()).or_default();
+        let before = own.iter().position(|(one, _)| one.provider == id.provider);
+        let before = before.map(|at| own.remove(at));
+        own.insert(0, (id.clone(), now_ms));
+        before.is_none_or(|(one, _)| one != *id)
+    }
+
+    pub fn leaves(&self, conversation: &str, id: &AccountId) {
+        if let Some(own) = self.inner().conversations.get_mut(conversation) {
+            own.retain(|(one, _)| one != id);
+        }
     }
 
     // ---- counts

@@ -64,10 +64,11 @@ impl Gateway {
         warn: fn(&str),
         own_keys: Option<Vec<ClientKey>>,
     ) -> Result<Gateway> {
-        let settings = Settings::of(&store.config()?, warn)?;
+        let config = store.config()?;
+        let settings = Settings::of(&config, warn)?;
         let ledger = Ledger::new(own_keys.is_none());
         ledger.restore(settings.max_cooldown, Timestamp::now_ms(), &store);
-        let roster = Roster::read(&store, None, own_keys.clone(), settings)?;
+        let roster = Roster::read(store.with_config(config), None, own_keys.clone(), settings)?;
         Ok(Gateway {
             relay: Client::new_for_relay(timeout_s),
             errands: Client::new(timeout_s),
@@ -95,7 +96,7 @@ impl Gateway {
         Tools {
             client: &self.errands,
             providers: &roster.providers,
-            store: &self.store,
+            store: &roster.store,
             // Whoever holds the lock may be waiting for an answer as long as we would.
             lock_limit: Duration::from_secs(self.errands.timeout_s() + 10),
         }

@@ -17,6 +17,8 @@ use crate::provider::{Api, Dialect, Provider, Providers};
 use crate::store::{ClientKey, Found, Store};
 
 pub struct Roster {
+    /// With the settings that all of this was read with.
+    pub store: Store,
     pub settings: Settings,
     pub keys: Vec<ClientKey>,
     pub providers: Providers,
@@ -165,7 +167,7 @@ impl Roster {
     /// Reads everything. An account that cannot be used is a member with a trouble.
     /// `keys`: in place of those that are kept.
     pub fn read(
-        store: &Store,
+        store: Store,
         own: Option<SocketAddr>,
         keys: Option<Vec<ClientKey>>,
         settings: Settings,
@@ -177,10 +179,10 @@ impl Roster {
         let mut members = Vec::new();
         for id in store.all_accounts()? {
             if !id.provider.starts_with(SERVER_PREFIX) {
-                members.push(Arc::new(Member::read(&id, store, &providers, own)));
+                members.push(Arc::new(Member::read(&id, &store, &providers, own)));
             }
         }
-        Ok(Roster { settings, keys, providers, members })
+        Ok(Roster { store, settings, keys, providers, members })
     }
 
     /// Who may be asked for a model in a dialect with this key.

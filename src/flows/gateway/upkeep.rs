@@ -94,12 +94,16 @@ impl Gateway {
     pub fn reload(&self) {
         let warn = self.upkeep().warn;
         let old = self.roster();
-        let settings = self.store.config().and_then(|config| Settings::of(&config, warn));
-        let settings = settings.unwrap_or_else(|error| {
-            warn(&format!("the settings stay as they were: {error}"));
-            old.settings.clone()
-        });
-        match Roster::read(&self.store, self.own.get().copied(), self.own_keys.clone(), settings) {
+        let config = self.store.config();
+        let read = config.and_then(|config| Ok((Settings::of(&config, warn)?, config)));
+        let (store, settings) = match read {
+            Ok((settings, config)) => (self.store.with_config(config), settings),
+            Err(error) => {
+                warn(&format!("the settings stay as they were: {error}"));
+                (old.store.again(), old.settings.clone())
+            }
+        };
+        match Roster::read(store, self.own.get().copied(), self.own_keys.clone(), settings) {
             Ok(roster) => {
                 self.notice(&old, &roster);
                 *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);

@@ -2,7 +2,7 @@
 //! caller's but what the API needs.
 
 use ureq::http::Request;
-use ureq::http::header::{HeaderName, HeaderValue};
+use ureq::http::header::{ACCEPT, HeaderName, HeaderValue};
 
 use crate::account::Account;
 use crate::error::{Error, Result};
@@ -105,6 +105,11 @@ pub fn request(asked: &Asked, with: &With) -> Result<(Request<Secret>, Envelope)
         url = format!("{url}?{}", form::encode_pairs(&query));
     }
     let mut onward = request::post_json_text(&url, Secret::new(text))?;
+    if is_streamed || envelope == Envelope::LastOfStream || method == Some("streamGenerateContent")
+    {
+        // Unless the caller says otherwise.
+        onward.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    }
     pass_on(&mut onward, asked)?;
     add_own(&mut onward, with)?;
     Ok((onward, envelope))

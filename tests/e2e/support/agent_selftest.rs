@@ -16,6 +16,7 @@ use super::entra::Entra;
 use super::github::Github;
 use super::google_token::GoogleToken;
 use super::idp::{Dialect, Idp};
+use super::many_api::ManyApi;
 use super::mcp_resource::McpResource;
 use super::mcp_server::{McpServer, Script};
 use super::model_api::Api;
@@ -76,6 +77,10 @@ fn servers() -> Vec<(&'static str, Start)> {
         ("idp", || {
             let idp = Idp::start(Dialect::oidc());
             of(&idp.url("/"), idp)
+        }),
+        ("many accounts", || {
+            let api = ManyApi::start();
+            of(&api.origin(), api)
         }),
         ("model api", || {
             let api = Api::start(door("groq"), |_| true);

@@ -41,7 +41,8 @@ fn account(member: &Member, is_default: bool, gateway: &Gateway, now_ms: i64) ->
             let model = model.map(|model| format!("{model}{}", project.unwrap_or_default()));
             json!({
                 "model": model,
-                "until": at(one.until_ms),
+                // A second begun is not over.
+                "until": at(one.until_ms + 999),
                 "seconds": seconds,
                 "reason": one.reason,
             })
@@ -94,8 +95,7 @@ fn state(member: &Member, is_cooling: bool) -> (&'static str, Option<String>) {
 }
 
 fn at(ms: i64) -> Timestamp {
-    // A second begun is not over.
-    Timestamp((ms + 999) / 1_000)
+    Timestamp(ms / 1_000)
 }
 
 pub fn reset(provider: &str, account: &str, gateway: &Gateway) -> Answer {
