@@ -39,14 +39,18 @@ page.on('request', (request) => {
   if (new URL(request.url()).origin !== gateway) wrong.push(`request: ${request.url()}`);
 });
 
-/** Pictures at both widths, in both colours; the page stays as it was. */
+/** Nothing is wider than the window, or than its own box; pictures at both widths, in both colours. */
 async function picture(name) {
-  if (!shots) return;
-  mkdirSync(shots, { recursive: true });
-  for (const width of [400, 1280]) {
+  for (const width of [320, 400, 768, 1024, 1200, 1280]) {
     await page.setViewportSize({ width, height: 900 });
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    if (overflow > 0) wrong.push(`layout: ${name} is ${overflow} px wider than ${width} px`);
+    const wide = await page.evaluate(() => {
+      const end = (one) => one.getBoundingClientRect().right - parseFloat(getComputedStyle(one).paddingRight);
+      const tables = [...document.querySelectorAll('table')].filter((one) => one.offsetWidth && end(one) > end(one.parentNode) + 1);
+      return [...tables, ...(document.documentElement.scrollWidth > innerWidth ? [document.body] : [])].map((one) => one.innerText);
+    });
+    if (wide.length) wrong.push(`layout: at ${width} px ${name} has what is too wide: ${wide}`);
+    if (!shots || ![400, 1280].includes(width)) continue;
+    mkdirSync(shots, { recursive: true });
     for (const colorScheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme });
       await page.screenshot({ path: `${shots}/${name}-${width}-${colorScheme}.png`, fullPage: true });
@@ -113,6 +117,22 @@ async function signInAgain() {
   await gone(card);
 }
 
+/** With a code typed elsewhere; the page asks by itself whether that has happened. */
+async function byDevice() {
+  await fetch(`${issuer}/_identity?email=tablet@example.com&sub=user-3`, { method: 'POST' });
+  await page.check('[name=way][value=device]');
+  await page.click('#begin');
+  const card = page.locator('#logins > li');
+  const code = await card.locator('.code').innerText();
+  await picture('device');
+  await fetch(`${issuer}/_device?user_code=${code}&do=approve`, { method: 'POST' });
+  await card.getByText('signed in as my-idp/tablet@example.com').waitFor();
+  await row('my-idp/tablet@example.com').waitFor();
+  holds('a third account, by a code', await page.locator('#accounts tr').count() === 3);
+  await card.getByRole('button', { name: 'Close' }).click();
+  await gone(card);
+}
+
 async function addKey() {
   await page.fill('#key-name', 'browser');
   await page.fill('#key-providers', 'my-idp/jane@example.com');
@@ -165,6 +185,7 @@ async function removeKey(key) {
 try {
   await atTheGate();
   await signInAgain();
+  await byDevice();
   const key = await addKey();
   await coolDown(key);
   await removeKey(key);
