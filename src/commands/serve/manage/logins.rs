@@ -112,7 +112,9 @@ pub fn go_on(login_id: &str, body: &Value, gateway: &Arc<Gateway>) -> Answer {
             let amend = Amend::default();
             device::complete(&begun, &amend, Duration::ZERO, &|_| (), &gateway.errands, store)
         }
-        (false, None) => return Err(Error::usage("paste the address that the browser ends on").into()),
+        (false, None) => {
+            return Err(Error::usage("paste the address that the browser ends on").into());
+        }
         (false, Some(pasted)) => with_callback(&begun, pasted, gateway),
     };
     match outcome {
