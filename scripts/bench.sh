@@ -2,6 +2,7 @@
 # Prints how fast and how small keyfob is, each figure beside its target. A report and not a test: it fails only when
 # something cannot run. Ratios mean more than milliseconds: all candidates of a table take turns in one run.
 #   BENCH_RUNS=1000    runs of each candidate
+#   BENCH_SOAK=600     as well, keyfob serve under load for so many seconds while its accounts fail
 # The static build is measured where `make static` has left one; mcp-proxy where python3 is, and npm's mcp-remote beside it
 # where node and npm are.
 set -eu
@@ -21,8 +22,10 @@ rustc --edition 2024 -O -C strip=symbols -o $tools/bare-rust scripts/bench/bare.
 work=$(mktemp -d "$PWD/$tools/run.XXXXXX")
 issuer_pid=
 mcp_pid=
+api_pid=
+gateway_pid=
 finish() {
-  for pid in $issuer_pid $mcp_pid; do kill "$pid" 2>/dev/null || true; done
+  for pid in $issuer_pid $mcp_pid $gateway_pid $api_pid; do kill "$pid" 2>/dev/null || true; done
   rm -rf "$work"
 }
 trap finish EXIT
@@ -110,3 +113,5 @@ done
 
 # shellcheck source=scripts/bench/mcp.sh
 . scripts/bench/mcp.sh
+# shellcheck source=scripts/bench/serve.sh
+. scripts/bench/serve.sh

@@ -34,7 +34,8 @@ pub fn arguments() -> Result<(Vec<String>, Vec<OsString>)> {
         args.push("--help".to_owned());
     }
     // A lone dash is a flag to argh, unless it stands behind `--`.
-    let reads_stdin = args.first().is_some_and(|first| first == "import" || first == "run");
+    let reads_stdin =
+        args.first().is_some_and(|first| ["config", "import", "run"].contains(&first.as_str()));
     if let Some(at) = lone_dash(&args).filter(|_| reads_stdin && !is_tail) {
         args.remove(at);
         args.extend(["--".to_owned(), "-".to_owned()]);

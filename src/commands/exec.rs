@@ -6,6 +6,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use crate::account::AccountRef;
 use crate::commands::App;
+use crate::commands::serve::private;
 use crate::error::{Error, Result};
 use crate::flows::environment::Variable;
 use crate::text;
@@ -38,15 +39,21 @@ const KEPT: [&str; 17] = [
     name = "exec",
     help_triggers("-h", "--help"),
     example = "keyfob exec openai -- codex exec \"say hello\"\n\
-               keyfob exec claude/work my-idp -- ./job.sh",
+               keyfob exec claude/work my-idp -- ./job.sh\n\
+               keyfob exec --gateway claude -- claude",
     note = "What stands after -- is run as it is, in place of keyfob; its exit status is\n\
             passed on. 127: there is no such command. 126: it cannot be run.\n\
-            A variable is a snapshot: a long job asks keyfob token again."
+            A variable is a snapshot: a long job asks keyfob token again. With --gateway\n\
+            the token stays here, and fresh, and the command never sees it."
 )]
 pub struct Exec {
     /// whose variables: PROVIDER or PROVIDER/ACCOUNT, one or more
     #[argh(positional)]
     accounts: Vec<AccountRef>,
+
+    /// start a gateway for the command alone: it gets base URLs and a stand-in key, and no token
+    #[argh(switch)]
+    gateway: bool,
 
     /// give the command nothing of this environment but PATH, HOME, TERM and their like
     #[argh(switch)]
@@ -85,6 +92,9 @@ pub fn run(args: &Exec, tail: &[OsString]) -> Result<()> {
         let kept = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_kept));
         command.envs(kept);
     }
+    if args.gateway {
+        return Err(private::run(&args.accounts, command, program, args.timeout, &app));
+    }
     for account in &args.accounts {
         for Variable { name, value } in app.variables(account)? {
             command.env(name, value.expose());
@@ -109,7 +119,8 @@ fn replace(mut command: Command) -> std::io::Error {
     }
 }
 
-fn cannot_start(error: &std::io::Error, program: &str) -> Error {
+/// Of a command that is not to be had, or not to be run.
+pub fn cannot_start(error: &std::io::Error, program: &str) -> Error {
     let status = if error.kind() == ErrorKind::NotFound { 127 } else { 126 };
     let what = format!("cannot run {}: {}", text::harmless(program, 200), text::cause(error));
     Error::Child { what, status }

@@ -1,4 +1,5 @@
 mod borrowed;
+mod cooling;
 
 use argh::{ArgsInfo, FromArgs};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use crate::commands::{App, Object};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
 use crate::flows::{check, environment, tool};
-use crate::store::Found;
+use crate::store::{CoolDown, Found};
 use crate::term;
 use crate::text;
 use crate::time::Timestamp;
@@ -57,6 +58,8 @@ struct Row {
     path: Option<String>,
     identity: Identity,
     note: Option<String>,
+    /// Not to be asked by `serve` for a while.
+    cooling: Vec<CoolDown>,
     /// `--check` found that the provider turns it away.
     is_dead: bool,
 }
@@ -85,8 +88,10 @@ impl State {
 pub fn run(args: &Status) -> Result<()> {
     let app = App::new(args.timeout)?;
     let mut rows = Vec::new();
+    let cool_downs = app.store.cool_downs();
     for id in listed(args, &app)? {
-        rows.push(row_of(&id, args.check, &app)?);
+        let cooling = cooling::of(&id, &cool_downs);
+        rows.push(Row { cooling, ..row_of(&id, args.check, &app)? });
     }
     rows.extend(from_environment(args, &app)?);
     let (borrowed, sources) = borrowed::find(args, &app)?;
@@ -168,6 +173,7 @@ fn row_of(id: &AccountId, should_check: bool, app: &App) -> Result<Row> {
         path: Some(path),
         identity: Identity::default(),
         note: None,
+        cooling: Vec::new(),
         is_dead: false,
     };
     match found {
@@ -211,6 +217,7 @@ fn from_environment(args: &Status, app: &App) -> Result<Vec<Row>> {
         path: None,
         identity: Identity::default(),
         note: ends_soon(&found.credential),
+        cooling: Vec::new(),
         is_dead: false,
     };
     Ok(app.ready_by_variable(wanted)?.into_iter().map(row).collect())
@@ -260,12 +267,16 @@ impl Row {
     }
 
     fn json(&self) -> Value {
-        json!({
+        let mut row = json!({
             "provider": self.provider, "account": self.account, "default": self.is_default,
             "kind": self.kind, "state": self.state.name(), "expires_at": self.expires_at,
             "can_refresh": self.can_refresh, "source": self.source, "path": self.path,
             "identity": self.identity, "note": self.note,
-        })
+        });
+        if !self.cooling.is_empty() {
+            row["cooling"] = cooling::json(&self.cooling);
+        }
+        row
     }
 
     fn cells(&self) -> [String; 6] {
@@ -277,7 +288,8 @@ impl Row {
         let renews = if self.can_refresh { " (renews)" } else { "" };
         // Notes and paths may come from an imported file.
         let note = self.note.as_ref().map(|note| format!("  {}", text::harmless(note, 1024)));
-        let note = note.unwrap_or_default();
+        let cooling = cooling::words(&self.cooling).map(|words| format!("  {words}"));
+        let note = format!("{}{}", note.unwrap_or_default(), cooling.unwrap_or_default());
         let place = text::harmless(self.path.as_ref().unwrap_or(&self.source), 4096);
         [
             format!("{}{mark}", self.provider),

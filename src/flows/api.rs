@@ -53,11 +53,15 @@ pub fn turned_away(account: &Account, host: &str, status: u16, words: &str) -> E
     };
     let words = if words.is_empty() { String::new() } else { format!(": {words}") };
     let why = format!("{host} does not accept the {what} (status {status}){words}");
+    Error::SignIn { account: account.id.to_string(), why, next: login_again(account) }
+}
+
+/// The command that gives the account another credential of its kind.
+pub fn login_again(account: &Account) -> String {
     let flag = match account.credential {
         Credential::ApiKey(_) => " --api-key-stdin",
         Credential::Bearer(..) => " --jwt-token -",
         _ => "",
     };
-    let next = format!("{}{flag}", account.id.login_command());
-    Error::SignIn { account: account.id.to_string(), why, next }
+    format!("{}{flag}", account.id.login_command())
 }

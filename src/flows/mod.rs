@@ -18,6 +18,7 @@ pub mod key;
 pub mod login;
 pub mod logout;
 pub mod mcp;
+pub mod mcp_relay;
 pub mod models;
 pub mod program;
 pub mod project;

@@ -26,26 +26,14 @@ const CONNECT_TIMEOUT_S: u64 = 10;
 const LINK_LOCAL_CONNECT_TIMEOUT: Duration = Duration::from_millis(800);
 /// An MCP client may have many requests under way, and the next ones should find a connection.
 const IDLE_CONNECTIONS: usize = 32;
-
-/// Sizes in bytes. ureq takes the memory with the first use, and 128 KiB each unless told otherwise,
-/// which a thousand calls at once would feel.
-#[derive(Clone, Copy)]
-struct Buffers {
-    input: usize,
-    output: usize,
-}
-
-const USUAL: Buffers = Buffers { input: 64 * 1024, output: 32 * 1024 };
-const SMALL: Buffers = Buffers { input: 8 * 1024, output: 8 * 1024 };
-
 /// Making one opens nothing and reads nothing: each agent is built at its first use.
 /// http is only ever loopback, so it needs neither certificates nor a proxy.
 pub struct Client {
     timeout_s: u64,
     /// Only public addresses are connected to.
     is_guarded: bool,
-    /// What a connection reads into and writes from.
-    plain_buffers: Buffers,
+    /// Connections on this machine hold little memory.
+    is_slim: bool,
     plain: OnceLock<Agent>,
     direct: OnceLock<Agent>,
     proxied: OnceLock<Agent>,
@@ -55,7 +43,7 @@ impl Client {
     /// `timeout_s` bounds one request from the look-up of the name to the last byte.
     pub fn new(timeout_s: u64) -> Client {
         let (plain, direct, proxied) = Default::default();
-        Client { timeout_s, is_guarded: false, plain_buffers: USUAL, plain, direct, proxied }
+        Client { timeout_s, is_guarded: false, is_slim: false, plain, direct, proxied }
     }
 
     /// One for addresses that a public server gave us: a request that would connect to an address of
@@ -65,10 +53,9 @@ impl Client {
         Client { is_guarded: true, ..Client::new(timeout_s) }
     }
 
-    /// One for thousands of streams at once from servers on this machine, which stand behind nothing
-    /// that adds to their heads: these connections hold little memory.
+    /// One for thousands of streams at once.
     pub fn new_for_relay(timeout_s: u64) -> Client {
-        Client { plain_buffers: SMALL, ..Client::new(timeout_s) }
+        Client { is_slim: true, ..Client::new(timeout_s) }
     }
 
     /// The client for what an MCP server named, a public one's guarded; None: this one.
@@ -79,8 +66,8 @@ impl Client {
 
     /// Another one like it.
     pub fn again(&self) -> Client {
-        let Client { is_guarded, plain_buffers, .. } = *self;
-        Client { is_guarded, plain_buffers, ..Client::new(self.timeout_s) }
+        let Client { is_guarded, is_slim, .. } = *self;
+        Client { is_guarded, is_slim, ..Client::new(self.timeout_s) }
     }
 
     /// In seconds, for those who wait for something else than a server.
@@ -172,15 +159,16 @@ impl Client {
             tls = tls.root_certs(ca::roots(|name| env::var_os(name))?);
         }
         // ureq sets no timeout, reads the proxy variables and makes an error of an error status.
-        let buffers = if is_https || proxy.is_some() { USUAL } else { self.plain_buffers };
+        let is_slim = self.is_slim && !is_https && proxy.is_none();
         let is_judged_here = self.is_guarded && proxy.is_none();
         let config = Agent::config_builder()
             .accept("application/json")
             .http_status_as_error(false)
-            .input_buffer_size(buffers.input)
-            .output_buffer_size(buffers.output)
-            // A head that fills the buffer would wait for its end for ever.
-            .max_response_header_size(buffers.input / 4 * 3)
+            // 128 KiB each unless told otherwise, which a thousand calls at once would feel. A head that
+            // fills the buffer would wait for its end for ever, so its limit is lower.
+            .input_buffer_size(64 * 1024)
+            .output_buffer_size(32 * 1024)
+            .max_response_header_size(48 * 1024)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_connections(IDLE_CONNECTIONS)
@@ -192,7 +180,8 @@ impl Client {
             // A proxy hears it too.
             .user_agent(USER_AGENT)
             .build();
-        Ok(Agent::with_parts(config, OneByOne::default(), Names::new(is_judged_here)))
+        let connector = if is_slim { OneByOne::slim() } else { OneByOne::default() };
+        Ok(Agent::with_parts(config, connector, Names::new(is_judged_here)))
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use crate::net::heartbeat;
+use crate::net::{heartbeat, slim};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, ShutdownHandle, Transport,
 };
@@ -101,9 +101,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// ureq's own connector, whose connections can be shut one by one.
+/// ureq's own connector, or the slim one, whose connections can be shut one by one.
 #[derive(Debug, Default)]
-pub struct OneByOne(DefaultConnector);
+pub struct OneByOne {
+    usual: DefaultConnector,
+    is_slim: bool,
+}
+
+impl OneByOne {
+    /// Connections to plain HTTP that hold little memory; it knows neither TLS nor proxies.
+    pub fn slim() -> OneByOne {
+        OneByOne { is_slim: true, ..OneByOne::default() }
+    }
+}
 
 impl Connector for OneByOne {
     type Out = Watched;
@@ -130,7 +140,13 @@ impl Connector for OneByOne {
                 register(handle)
             }),
         };
-        let Some(inner) = self.0.connect(&details, chained)? else { return Ok(None) };
+        let inner: Box<dyn Transport> = match self.is_slim {
+            true => Box::new(slim::connect(&details)?),
+            false => match self.usual.connect(&details, chained)? {
+                Some(inner) => inner,
+                None => return Ok(None),
+            },
+        };
         let shut = std::mem::take(&mut *lock(&seen));
         Ok(Some(Watched { inner, wire: Arc::new(Wire { shut, user: Mutex::new(0) }) }))
     }

@@ -14,4 +14,5 @@ pub mod probe;
 mod proxy;
 pub mod reply;
 pub mod serve;
+mod slim;
 pub mod stream;

@@ -70,6 +70,20 @@ impl Reply {
     }
 }
 
+/// An answer of which nothing is known any more.
+pub(super) fn none() -> Reply {
+    Reply {
+        status: 0,
+        content_type: String::new(),
+        retry_after_s: None,
+        date: None,
+        set_cookies: Vec::new(),
+        body: Secret::new(""),
+        too_long: false,
+        headers: HeaderMap::new(),
+    }
+}
+
 /// All but the body.
 pub(super) fn head(mut parts: response::Parts) -> Reply {
     for value in parts.headers.values_mut() {

@@ -87,6 +87,11 @@ impl Stream {
         })
     }
 
+    /// Lets go of the head, for whoever holds a stream for long.
+    pub fn forget_head(&mut self) {
+        self.head = reply::none();
+    }
+
     /// The rest, as `send` gives it: a good answer above 1 MiB is Unreadable.
     pub fn whole(mut self) -> Result<Reply> {
         let bytes = self.read_to(BODY_LIMIT_BYTES + 1)?;

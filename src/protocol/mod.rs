@@ -20,6 +20,7 @@ pub mod json_text;
 pub mod jsonrpc;
 pub mod jwt;
 pub mod mcp;
+pub mod mcp_relay;
 pub mod models;
 pub mod modern;
 pub mod oauth_error;

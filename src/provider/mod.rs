@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
-pub use api::{Also, Api, Dialect};
+pub use api::{Api, Dialect};
 pub use instance::name_of;
 pub use parts::{
     ApiToken, Body, ClientAuth, Closed, CodeAssist, IdentityPaths, Instance, Quirk, Redirect,

@@ -7,9 +7,9 @@ use crate::secret::Secret;
 
 /// What the file may hold: `providers` (rows and overlays), `client_secrets` (a user's own OAuth
 /// client secrets by provider), `default` (`provider`: the one to use when none is named),
-/// `defaults` (account by provider), `accepted_terms` (time by provider).
-pub const SECTIONS: [&str; 5] =
-    ["accepted_terms", "client_secrets", "default", "defaults", "providers"];
+/// `defaults` (account by provider), `accepted_terms` (time by provider), `serve` (the gateway's).
+pub const SECTIONS: [&str; 6] =
+    ["accepted_terms", "client_secrets", "default", "defaults", "providers", "serve"];
 
 /// What is shown in place of a secret.
 const MASK: &str = "…";
@@ -87,8 +87,13 @@ impl Config {
             let names =
                 there.map(String::as_str).chain(known.iter().copied().filter(|_| is_provider));
             let longest = names.filter(is_start).max_by_key(|name| name.len());
-            // The other sections hold one value for each provider.
-            let is_flat = section != "providers" && SECTIONS.contains(&section);
+            // The other sections hold one value for each provider; of the gateway's settings some hold
+            // one for each model.
+            let is_flat = match section {
+                "providers" => false,
+                "serve" => path.len() > 1,
+                _ => SECTIONS.contains(&section),
+            };
             let first = if is_flat { rest } else { rest.split('.').next().unwrap_or(rest) };
             let name = longest.unwrap_or(first).to_owned();
             rest = rest.get(name.len() + 1..).unwrap_or_default();
@@ -200,12 +205,13 @@ pub fn is_secret(value: &Value, path: &[String]) -> bool {
 }
 
 fn is_secret_name(name: &str) -> bool {
-    const WORDS: [&str; 9] = [
+    const WORDS: [&str; 10] = [
         "access_token",
         "api_key",
         "apikey",
         "authorization",
         "cookie",
+        "management_key",
         "passw",
         "private_key",
         "refresh_token",

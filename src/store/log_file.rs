@@ -102,7 +102,7 @@ mod tests {
         let name = format!("keyfob-log-{:016x}", u64::from_ne_bytes(random));
         let home = std::env::temp_dir().join(name);
         file::make_folder(&home).unwrap();
-        Store { home, is_in_memory: true }
+        Store { home, is_in_memory: true, config: None }
     }
 
     fn mode(path: &Path) -> u32 {

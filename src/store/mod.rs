@@ -21,6 +21,7 @@ mod trust_file;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::account::{Account, AccountId};
@@ -48,6 +49,8 @@ const CONFIG_LOCK_LIMIT: Duration = Duration::from_secs(10);
 pub struct Store {
     home: PathBuf,
     is_in_memory: bool,
+    /// In place of those of the file.
+    config: Option<Arc<Config>>,
 }
 
 /// What lies where an account should be.
@@ -71,7 +74,7 @@ impl Store {
                 .join("keyfob"),
         };
         let home = std::path::absolute(&home).map_err(|e| file::io_error(&home, "find", &e))?;
-        Ok(Store { home, is_in_memory: false })
+        Ok(Store { home, is_in_memory: false, config: None })
     }
 
     /// A home of this process alone, in memory: where the system keeps files that no disk ever sees.
@@ -84,12 +87,19 @@ impl Store {
         })?;
         let home = file::temp_name(&place.join("keyfob"))?;
         file::make_folder(&home)?;
-        Ok(Store { home, is_in_memory: true })
+        Ok(Store { home, is_in_memory: true, config: None })
     }
 
     /// The same home, for another owner.
     pub fn again(&self) -> Store {
-        Store { home: self.home.clone(), is_in_memory: self.is_in_memory }
+        let (home, config) = (self.home.clone(), self.config.clone());
+        Store { home, is_in_memory: self.is_in_memory, config }
+    }
+
+    /// The same home with the settings as they were read once, for whoever goes on with them whatever
+    /// becomes of the file.
+    pub fn with_config(&self, config: Config) -> Store {
+        Store { config: Some(Arc::new(config)), ..self.again() }
     }
 
     /// Deletes a home in memory, with all that is in it; any other stays.
@@ -247,6 +257,13 @@ impl Store {
 
     /// The settings; a missing file is an empty one.
     pub fn config(&self) -> Result<Config> {
+        if let Some(config) = &self.config {
+            return Ok(Config::clone(config));
+        }
+        self.config_file()
+    }
+
+    fn config_file(&self) -> Result<Config> {
         let path = self.config_path();
         let Some(bytes) = file::read(&path)? else { return Ok(Config::default()) };
         Config::parse(&bytes).map_err(|why| Error::store(&path, "use", why))
@@ -265,7 +282,7 @@ impl Store {
     pub fn edit_config(&self, edit: impl FnOnce(&mut Config) -> Result<bool>) -> Result<()> {
         let path = self.config_path();
         let _lock = wait_for_lock(&path.with_extension("lock"), CONFIG_LOCK_LIMIT)?;
-        let mut config = self.config()?;
+        let mut config = self.config_file()?;
         if !edit(&mut config)? {
             return Ok(());
         }

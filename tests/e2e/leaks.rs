@@ -2,6 +2,7 @@
 //! is searched: streams, files, process lists, environments, pages (NEEDS 23).
 
 mod echo;
+mod gateway;
 mod kinds;
 mod server;
 mod slips;

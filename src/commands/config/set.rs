@@ -6,9 +6,10 @@ use crate::commands::App;
 use crate::commands::config::{path_of, secret_command};
 use crate::endpoint;
 use crate::error::{Error, Result};
+use crate::flows::gateway::settings::Settings;
 use crate::provider::{self, Providers};
 use crate::store::config_file::{self, Config, SECTIONS};
-use crate::term;
+use crate::term::{self, prompt};
 use crate::text;
 
 /// Changes one setting.
@@ -37,6 +38,7 @@ pub fn run(args: &Set, app: &App) -> Result<()> {
         let path = path_of(&args.key, config, &ids)?;
         let changed = match path[0].as_str() {
             "providers" if path.len() > 1 => provider_key(path, args, config, &ids)?,
+            "serve" if path.len() > 1 => serve_key(&path, args, config)?,
             section => other_key(section, &path, args, config, app)?,
         };
         let is_new = config.render().ok() != changed.render().ok();
@@ -83,6 +85,23 @@ fn other_key(
     let mut changed = config.clone();
     changed.set_path(path, Value::from(args.value.as_str()));
     Ok(changed)
+}
+
+/// A setting of the gateway, which has to be able to read all of them afterwards.
+fn serve_key(path: &[String], args: &Set, config: &Config) -> Result<Config> {
+    let is_key = path[1] == "management_key";
+    if is_key && args.value != "-" {
+        let what = "a secret on a command line is seen by others; it goes to stdin";
+        let next = "openssl rand -hex 24 | keyfob config set serve.management_key -";
+        return Err(Error::usage(what).or_try(next));
+    }
+    let text = if is_key { prompt::piped("management key")? } else { args.value.clone() };
+    let json = serde_json::from_str(&text).ok().filter(|json: &Value| !json.is_null() && !is_key);
+    let mut changed = config.clone();
+    changed.set_path(path, json.unwrap_or_else(|| Value::from(text)));
+    Settings::of(&changed, term::warn).map(|_| changed).map_err(|error| {
+        Error::usage(format!("nothing was changed: {error}")).or_try("keyfob serve --help")
+    })
 }
 
 fn on_the_command_line(provider: &str, config: &Config) -> Error {

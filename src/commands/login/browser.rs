@@ -9,6 +9,7 @@ use crate::flows::login::{Ears, Wish};
 use crate::flows::redirect::Chosen;
 use crate::flows::{login, redirect};
 use crate::pending::{Begun, PendingLogin};
+use crate::provider::Shows;
 use crate::term::keys::Keys;
 use crate::term::{self, opener, prompt};
 use crate::text::shell_word;
@@ -23,16 +24,21 @@ pub fn run(args: &Login, ready: Ready, app: &App) -> Result<()> {
 
 /// Begins one that another command will finish.
 fn begin_and_print(args: &Login, ready: Ready, app: &App) -> Result<()> {
-    let chosen = redirect::promise(&ready.row, args.redirect_asked(true));
-    let page = chosen.page;
-    let ready = ready.with_client(&chosen.uri, args, app)?;
-    let pending = login::begin(wish(args, ready, &chosen), &app.store)?;
+    let (pending, page) = begin(args, ready, app)?;
     show_extras(&pending.auth_url, args);
     if args.json {
         return term::print(&pending_json(&pending, page).to_string());
     }
     term::say(&format!("finish with: {}", complete_with(&pending, page)));
     term::print(&pending.auth_url)
+}
+
+/// Begins one at which nobody waits here; and what the provider's own page shows, if it ends there.
+pub fn begin(args: &Login, ready: Ready, app: &App) -> Result<(PendingLogin, Option<Shows>)> {
+    let chosen = redirect::promise(&ready.row, args.redirect_asked(true));
+    let page = chosen.page;
+    let ready = ready.with_client(&chosen.uri, args, app)?;
+    Ok((login::begin(wish(args, ready, &chosen), &app.store)?, page))
 }
 
 fn wish(args: &Login, ready: Ready, chosen: &Chosen) -> Wish {

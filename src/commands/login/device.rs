@@ -14,16 +14,8 @@ use crate::term::{self, opener};
 use crate::time::Timestamp;
 
 /// Begins one; prints and ends, or shows and polls.
-pub fn begin(args: &Login, ready: Ready, app: &App) -> Result<()> {
-    let wish = Wish {
-        account: ready.account,
-        provider: ready.row,
-        client: ready.client,
-        expect: args.expect.clone(),
-        replace: args.replace,
-        verify: !args.no_verify,
-    };
-    let pending = device::begin(wish, &app.client, &app.store)?;
+pub fn run(args: &Login, ready: Ready, app: &App) -> Result<()> {
+    let pending = begin(args, ready, app)?;
     if args.print_auth_url {
         return print(&pending, args);
     }
@@ -35,6 +27,19 @@ pub fn begin(args: &Login, ready: Ready, app: &App) -> Result<()> {
         term::say(&format!("{why}; open the address yourself"));
     }
     poll(&pending, args, app)
+}
+
+/// Begins one at which nobody waits here.
+pub fn begin(args: &Login, ready: Ready, app: &App) -> Result<PendingLogin> {
+    let wish = Wish {
+        account: ready.account,
+        provider: ready.row,
+        client: ready.client,
+        expect: args.expect.clone(),
+        replace: args.replace,
+        verify: !args.no_verify,
+    };
+    device::begin(wish, &app.client, &app.store)
 }
 
 /// Finishes one begun in any process.

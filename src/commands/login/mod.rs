@@ -63,7 +63,7 @@ pub fn run(args: &Login) -> Result<()> {
             let ready = prepare(account, row, args, &app)?;
             // An issuer known by name alone tells its ways only now.
             match way(&ready.row, args)? {
-                Way::Device => device::begin(args, ready, &app),
+                Way::Device => device::run(args, ready, &app),
                 _ => browser::run(args, ready, &app),
             }
         }
@@ -74,6 +74,29 @@ pub fn run(args: &Login) -> Result<()> {
         Way::Entra => entra::run(args, &account, row, &app),
         Way::ServiceAccount => service_account::run(args, &account, row, &app),
         Way::Tool => tool::run(args, &account, row, &app),
+    }
+}
+
+/// Begins a login by browser or device at which nobody waits here, as a page of ours offers it; and what
+/// the provider's own page shows, if it ends there.
+pub fn begin(args: &Login, app: &App) -> Result<(PendingLogin, Option<Shows>)> {
+    args.check()?;
+    let (account, row) = meant(args, app)?;
+    let row = &*instance::at(row, &account, args, app)?;
+    let ready = match way(row, args)? {
+        Way::Browser | Way::Device => prepare(account, row, args, app)?,
+        Way::Cookie => {
+            let client = OauthClient { id: String::new(), secret: None };
+            Ready { account, row: row.clone(), client, server: None }
+        }
+        Way::ApiKey | Way::Bearer | Way::Entra | Way::ServiceAccount | Way::Tool => {
+            let what = format!("{} has no sign-in in a browser", row.id);
+            return Err(Error::usage(what).or_try(account.login_command()));
+        }
+    };
+    match way(&ready.row, args)? {
+        Way::Device => device::begin(args, ready, app).map(|pending| (pending, None)),
+        _ => browser::begin(args, ready, app),
     }
 }
 

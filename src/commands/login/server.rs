@@ -51,7 +51,7 @@ pub fn run(args: &Login, url: &str) -> Result<()> {
     match is_device {
         // No redirect to register: the client is one that was given, or one for this machine.
         true => {
-            device::begin(args, ready.with_client("http://127.0.0.1/callback", args, &app)?, &app)
+            device::run(args, ready.with_client("http://127.0.0.1/callback", args, &app)?, &app)
         }
         false => browser::run(args, ready, &app),
     }

@@ -5,27 +5,36 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
+use crate::commands::serve::manage::Manage;
+use crate::commands::serve::mcp;
 use crate::endpoint;
 use crate::flows::gateway::Gateway;
 use crate::flows::gateway::forward::{Refusal, answer_json, refuse};
 use crate::flows::gateway::keys;
-use crate::net::serve::{Exchange, Head, Running};
+use crate::flows::gateway::relay::Relay;
+use crate::flows::mcp_relay;
+use crate::net::serve::{Exchange, Head, Rest, Running};
 use crate::protocol::gateway::listing::{self, Style};
-use crate::protocol::gateway::route::{self, Nowhere, Route};
+use crate::protocol::gateway::route::{self, Nowhere, Route, Shape};
 use crate::provider::Dialect;
 use crate::store::ClientKey;
 use crate::text;
 
 pub struct Door {
     gateway: Arc<Gateway>,
+    /// MCP servers, which a private gateway has none of.
+    mcp: Option<mcp_relay::Relay>,
     own: SocketAddr,
     is_remote: bool,
     running: OnceLock<Running>,
+    manage: Option<Manage>,
 }
 
 impl Door {
-    pub fn new(gateway: Arc<Gateway>, own: SocketAddr, is_remote: bool) -> Door {
-        Door { gateway, own, is_remote, running: OnceLock::new() }
+    pub fn new(gateway: Arc<Gateway>, own: SocketAddr, is_remote: bool, is_private: bool) -> Door {
+        let manage = (!is_private).then(|| Manage::new(Arc::clone(&gateway)));
+        let mcp = (!is_private).then(|| mcp::relay(&gateway.roster().settings));
+        Door { gateway, mcp, own, is_remote, running: OnceLock::new(), manage }
     }
 
     /// The server that this is the door of.
@@ -33,29 +42,61 @@ impl Door {
         let _ = self.running.set(running);
     }
 
-    pub fn answer(&self, exchange: &mut Exchange) {
-        let shape = route::shape_of(&exchange.head.path);
+    /// Answers a request; gives what is still to come of an answer that may take its time.
+    pub fn answer(&self, exchange: &mut Exchange) -> Option<Rest> {
+        let relay = self.let_in(exchange)?;
+        Some(Box::new(move || relay.rest()))
+    }
+
+    fn let_in(&self, exchange: &mut Exchange) -> Option<Box<Relay>> {
+        let speaks_anthropic = exchange.head.header("anthropic-version").is_some();
+        let shape = match route::shape_of(&exchange.head.path) {
+            Shape::Openai if speaks_anthropic => Shape::Anthropic,
+            shape => shape,
+        };
         if !self.is_meant(&exchange.head) {
             // A page of somebody else's that made its name lead here would be let in by a browser.
             let what = "this gateway goes by another host name; see hosts in docs/serve.md";
-            return refuse(exchange, shape, &Refusal::new(403, what));
+            refuse(exchange, shape, &Refusal::new(403, what));
+            return None;
         }
         let path = exchange.head.path.as_str();
         if path == "/healthz" {
-            return answer_json(exchange, 200, &json!({"status": "ok"}));
+            answer_json(exchange, 200, &json!({"status": "ok"}));
+            return None;
         }
-        let roster = self.gateway.roster();
+        if let Some(manage) = self.manage.as_ref().filter(|_| Manage::is_for(path)) {
+            manage.answer(exchange, self.running.get());
+            return None;
+        }
+        if let Some(relay) = self.mcp.as_ref().filter(|_| mcp_relay::Relay::is_for(path)) {
+            let roster = self.gateway.roster();
+            mcp::answer(relay, exchange, &roster.keys, &roster.settings);
+            return None;
+        }
         let presented = keys::presented(&exchange.head);
+        let mut roster = self.gateway.roster();
+        if keys::find(&presented, &roster.keys).is_none() {
+            // It may have been made a moment ago.
+            self.gateway.look();
+            roster = self.gateway.roster();
+        }
         let Some(key) = keys::find(&presented, &roster.keys) else {
             let what = match presented.is_empty() {
                 true => "a key of this gateway is needed; try: keyfob serve key add NAME",
                 false => "this is no key of this gateway; try: keyfob serve key list",
             };
-            return refuse(exchange, shape, &Refusal::new(401, what));
+            refuse(exchange, shape, &Refusal::new(401, what));
+            return None;
         };
+        if exchange.head.header("upgrade").is_some() {
+            // Codex tries a web socket first, and takes this for a no at once.
+            refuse(exchange, shape, &Refusal::new(426, "web sockets are not spoken here"));
+            return None;
+        }
         match route::find(&exchange.head.method, path) {
             Ok(route) if route.dialect().is_none() => self.list(exchange, &route, key),
-            Ok(route) => self.gateway.answer(exchange, &route, key),
+            Ok(route) => return self.gateway.answer(exchange, &route, key),
             Err(Nowhere::Method(wanted)) => {
                 let what = format!("{} takes {wanted}", text::harmless(path, 100));
                 let allow = Some(wanted);
@@ -67,6 +108,7 @@ impl Door {
                 refuse(exchange, shape, &Refusal::new(404, what));
             }
         }
+        None
     }
 
     /// Whether the request was made to a name that is ours.

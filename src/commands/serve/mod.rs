@@ -2,6 +2,9 @@
 
 mod door;
 mod key;
+mod manage;
+mod mcp;
+pub mod private;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -18,7 +21,7 @@ use crate::store::Store;
 use crate::term;
 use crate::text;
 
-pub use door::Door;
+use door::Door;
 
 const USUAL_ADDRESS: &str = "127.0.0.1:8317";
 /// Answers under way get so long when the gateway is told to stop.
@@ -35,9 +38,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(30);
                keyfob serve key add laptop --provider claude",
     example = "ANTHROPIC_BASE_URL=http://127.0.0.1:8317 ANTHROPIC_AUTH_TOKEN=kf-… claude",
     note = "It speaks Anthropic's Messages, OpenAI's Responses, Chat Completions and\n\
-            Embeddings, and Google's generateContent, each to the accounts whose provider\n\
-            does. Accounts take turns; one that hits its quota cools down. Settings stand in\n\
-            the section serve of config.json: docs/serve.md.\n\
+            Embeddings, and Google's generateContent, each to the accounts whose\n\
+            provider does. Accounts take turns; one that hits its quota cools down.\n\
+            Settings stand in the section serve of config.json: docs/serve.md.\n\
             SIGTERM ends it once the answers under way are complete."
 )]
 pub struct Serve {
@@ -67,7 +70,7 @@ pub fn run(args: &Serve) -> Result<()> {
     if let Some(ServeCommand::Key(args)) = &args.command {
         return key::run(args);
     }
-    let gateway = Arc::new(gateway(args.timeout)?);
+    let gateway = Arc::new(Gateway::new(Store::open()?, timeout_s(args.timeout), term::warn)?);
     let settings = gateway.roster().settings.clone();
     let listen = args.listen.as_deref().or(settings.listen.as_deref()).unwrap_or(USUAL_ADDRESS);
     let address = address(listen, args.allow_remote)?;
@@ -89,21 +92,24 @@ pub fn run(args: &Serve) -> Result<()> {
     Ok(())
 }
 
-/// The gateway over the store, before anybody can reach it.
-pub fn gateway(timeout_s: Option<u64>) -> Result<Gateway> {
-    let timeout_s = timeout_s.unwrap_or(TIMEOUT_S).clamp(1, 3_600);
-    Gateway::new(Store::open()?, timeout_s, term::warn)
+fn timeout_s(given: Option<u64>) -> u64 {
+    given.unwrap_or(TIMEOUT_S).clamp(1, 3_600)
 }
 
 /// Listens, and says where.
 fn start(gateway: &Arc<Gateway>, address: SocketAddr, is_remote: bool) -> Result<Running> {
-    let running = listen(gateway, address, is_remote)?;
+    let running = listen(gateway, address, is_remote, false)?;
     term::say(&format!("listening on http://{}", running.address()));
     Ok(running)
 }
 
-/// Answers at an address from now on.
-pub fn listen(gateway: &Arc<Gateway>, address: SocketAddr, is_remote: bool) -> Result<Running> {
+/// Answers at an address from now on. A private one answers prompts and nothing else.
+fn listen(
+    gateway: &Arc<Gateway>,
+    address: SocketAddr,
+    is_remote: bool,
+    is_private: bool,
+) -> Result<Running> {
     let failed = |error: std::io::Error| {
         let what = format!("cannot listen on {address}: {}", text::cause(&error));
         Error::failed(what).or_try("keyfob serve --listen 127.0.0.1:0")
@@ -112,7 +118,7 @@ pub fn listen(gateway: &Arc<Gateway>, address: SocketAddr, is_remote: bool) -> R
     let server = Server::bind(address, most).map_err(failed)?;
     let own = server.address().map_err(failed)?;
     gateway.listens_at(own);
-    let door = Arc::new(Door::new(Arc::clone(gateway), own, is_remote));
+    let door = Arc::new(Door::new(Arc::clone(gateway), own, is_remote, is_private));
     let answering = Arc::clone(&door);
     let running = server.start(move |exchange| answering.answer(exchange)).map_err(failed)?;
     door.watches(running.clone());

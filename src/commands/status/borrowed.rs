@@ -140,6 +140,7 @@ fn empty(source: String, row: &Provider) -> Row {
         path: None,
         identity: Identity::default(),
         note: None,
+        cooling: Vec::new(),
         is_dead: false,
     }
 }

@@ -4,10 +4,12 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::flows::gateway::Gateway;
-use crate::flows::gateway::hunt::Hunt;
+use crate::flows::gateway::hunt::{Hunt, Won};
+use crate::flows::gateway::relay::Relay;
 use crate::flows::gateway::roster::Nobody;
 use crate::flows::gateway::settings::Settings;
 use crate::flows::random;
+use crate::log;
 use crate::net::serve::{Exchange, Head};
 use crate::protocol::gateway::body::{self, Body};
 use crate::protocol::gateway::route::{self, Route, Shape};
@@ -58,6 +60,8 @@ pub struct Prompt {
     pub headers: Vec<(String, String)>,
     /// What its conversation is known by here.
     pub conversation: Option<String>,
+    /// The client, if what it goes on from is named by the answer that it had before.
+    pub client_of_answers: Option<String>,
     pub id: String,
 }
 
@@ -85,9 +89,11 @@ impl Prompt {
         let model = model.ok_or_else(|| Refusal::new(400, "the body names no model"))?;
         let head = &exchange.head;
         let conversation = body::conversation(route, &body, |name| head.header(name));
-        // One client's names say nothing about another's.
         let conversation = conversation.filter(|_| settings.session_affinity);
-        let conversation = conversation.map(|name| format!("{} {name}", key.name));
+        let is_by_answers = settings.session_affinity
+            && *route == Route::Responses
+            && (conversation.is_none() || conversation == body.word("previous_response_id"));
+        let conversation = conversation.map(|name| conversation_of(&key.name, &name));
         let id = random::bytes::<16>().map_err(|error| Refusal::new(500, error.to_string()))?;
         Ok(Prompt {
             route: route.clone(),
@@ -96,10 +102,16 @@ impl Prompt {
             query: onward::without_key(&head.query),
             headers: head.headers().to_vec(),
             conversation,
+            client_of_answers: is_by_answers.then(|| key.name.clone()),
             id: text::hex(&id),
             body,
         })
     }
+}
+
+/// One client's names say nothing about another's.
+pub fn conversation_of(client: &str, name: &str) -> String {
+    format!("{client} {name}")
 }
 
 fn check_content(head: &Head) -> std::result::Result<(), Refusal> {
@@ -110,20 +122,28 @@ fn check_content(head: &Head) -> std::result::Result<(), Refusal> {
 }
 
 impl Gateway {
-    /// Answers a prompt, whatever comes of it.
-    pub fn answer(&self, exchange: &mut Exchange, route: &Route, key: &ClientKey) {
+    /// Answers a prompt, whatever comes of it. Gives what is still to come of an answer that may take
+    /// its time.
+    pub fn answer(
+        &self,
+        exchange: &mut Exchange,
+        route: &Route,
+        key: &ClientKey,
+    ) -> Option<Box<Relay>> {
         let outcome = match route.dialect() {
             Some(dialect) => self.forward(exchange, route, dialect, key),
             None => Err(Refusal::new(404, "a list takes no prompts")),
         };
-        let is_error = match outcome {
-            Ok(status) => status >= 400,
+        let (status, rest) = match outcome {
+            Ok(won) => won,
             Err(refusal) => {
                 refuse(exchange, route.shape(), &refusal);
-                true
+                (refusal.status, None)
             }
         };
-        self.ledger.count_request(route.name(), &key.name, is_error, Timestamp::now_ms());
+        log::debug(&format!("{} for {} -> {status}", route.name(), key.name));
+        self.ledger.count_request(route.name(), &key.name, status >= 400, Timestamp::now_ms());
+        rest
     }
 
     fn forward(
@@ -132,7 +152,7 @@ impl Gateway {
         route: &Route,
         dialect: Dialect,
         key: &ClientKey,
-    ) -> std::result::Result<u16, Refusal> {
+    ) -> std::result::Result<Won, Refusal> {
         let roster = self.roster();
         let prompt = Prompt::read(exchange, route, dialect, key, &roster.settings)?;
         let targets = roster
@@ -180,8 +200,8 @@ pub struct Answer {
 }
 
 /// In a few words why an account did not answer.
-pub fn in_short(error: &Error) -> String {
-    text::harmless(&error.to_string(), 200)
+pub fn in_short(why: &impl ToString) -> String {
+    text::harmless(&why.to_string(), 200)
 }
 
 /// The status for callers when nothing came from a provider.

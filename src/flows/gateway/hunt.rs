@@ -9,25 +9,29 @@ use serde_json::Value;
 use crate::account::{Account, AccountId};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
-use crate::flows::fresh::{self, Layer, Need};
+use crate::flows::fresh::Need;
 use crate::flows::gateway::Gateway;
 use crate::flows::gateway::forward::{
-    Answer, Prompt, Refusal, in_short, pass_back, status_of, words_of,
+    Answer, Prompt, Refusal, conversation_of, in_short, pass_back, status_of, words_of,
 };
 use crate::flows::gateway::ledger::{Place, Wait};
-use crate::flows::gateway::relay::{Relayed, passed_back, relay};
+use crate::flows::gateway::relay::{Relay, Relayed, passed_back, relay};
 use crate::flows::gateway::roster::{Face, Member, Roster, Target};
 use crate::flows::{api, project};
 use crate::net::heartbeat;
 use crate::net::serve::Caller;
 use crate::net::stream::Stream;
+use crate::protocol::gateway::body;
 use crate::protocol::gateway::envelope::Envelope;
 use crate::protocol::gateway::limits::{self, Seen, Verdict};
 use crate::protocol::gateway::onward::{self, Asked, With};
 use crate::protocol::session;
 use crate::provider::Dialect;
+use crate::store::CoolDown;
 use crate::time::{Timestamp, duration_in_words};
 
+/// The id of an answer stands within these.
+const BEGINNING_BYTES: usize = 4 * 1024;
 /// The caller went away: nginx's number for it, which no caller sees.
 const GONE: u16 = 499;
 
@@ -43,6 +47,8 @@ pub struct Hunt<'a> {
     /// The last answer that was none and no cool-down.
     last: Option<Last>,
     waited_ms: u64,
+    /// Whether one of them was over its limit.
+    is_limited: bool,
 }
 
 enum Last {
@@ -52,10 +58,14 @@ enum Last {
 
 /// What became of one account.
 enum Outcome {
-    Answered(u16),
+    /// With what is still to come of the answer.
+    Answered(u16, Option<Box<Relay>>),
     Gone,
     Failed(Verdict, Failure),
 }
+
+/// The status of an answer, and the rest of it.
+pub type Won = (u16, Option<Box<Relay>>);
 
 struct Failure {
     last: Last,
@@ -64,7 +74,11 @@ struct Failure {
 
 impl Failure {
     fn of(error: Error) -> Failure {
-        Failure { why: in_short(&error), last: Last::Error(error) }
+        let why = match &error {
+            Error::SignIn { why, next, .. } => in_short(&format!("{why}; try: {next}")),
+            other => in_short(other),
+        };
+        Failure { why, last: Last::Error(error) }
     }
 }
 
@@ -77,11 +91,24 @@ impl<'a> Hunt<'a> {
         targets: Vec<Target>,
     ) -> Hunt<'a> {
         let (tried, failures) = Default::default();
-        Hunt { gateway, roster, prompt, caller, targets, tried, failures, last: None, waited_ms: 0 }
+        let (last, waited_ms, is_limited) = (None, 0, false);
+        Hunt {
+            gateway,
+            roster,
+            prompt,
+            caller,
+            targets,
+            tried,
+            failures,
+            last,
+            waited_ms,
+            is_limited,
+        }
     }
 
-    /// The status that the caller got from a provider; Err: what it is to be told instead.
-    pub fn run(mut self) -> std::result::Result<u16, Refusal> {
+    /// The status that the caller got from a provider, and what is still to come; Err: what it is to be
+    /// told instead.
+    pub fn run(mut self) -> std::result::Result<Won, Refusal> {
         let mut stay = None;
         loop {
             let Some((target, place)) = self.choose(stay.take()) else {
@@ -91,21 +118,23 @@ impl<'a> Hunt<'a> {
                 return self.give_up();
             };
             self.tried.push(place.clone());
+            let is_new = self.bind(&place.id);
             let outcome = self.ask(&target, &place);
             let now_ms = Timestamp::now_ms();
-            let is_error = !matches!(outcome, Outcome::Answered(_) | Outcome::Gone);
+            let is_error = !matches!(outcome, Outcome::Answered(..) | Outcome::Gone);
             self.gateway.ledger.count_account(&place.id, is_error, now_ms);
             match outcome {
-                Outcome::Answered(status) => {
+                Outcome::Answered(status, rest) => {
                     if status < 400 {
-                        self.gateway.ledger.recovered(&place, now_ms, &self.gateway.store);
+                        self.gateway.ledger.recovered(&place, now_ms);
+                    } else if let Some(name) = self.prompt.conversation.as_ref().filter(|_| is_new)
+                    {
+                        // What it goes on from may be with another account.
+                        self.gateway.ledger.leaves(name, &place.id);
                     }
-                    if let Some(conversation) = &self.prompt.conversation {
-                        self.gateway.ledger.belongs(conversation, &place.id, now_ms);
-                    }
-                    return Ok(status);
+                    return Ok((status, rest));
                 }
-                Outcome::Gone => return Ok(GONE),
+                Outcome::Gone => return Ok((GONE, None)),
                 Outcome::Failed(verdict, failure) => {
                     if matches!(verdict, Verdict::CoolDown { is_whole_account: false, .. }) {
                         // Another of its projects or previews may do.
@@ -118,6 +147,13 @@ impl<'a> Hunt<'a> {
     }
 
     // ---- whose turn it is
+
+    /// Before the answer is there: other prompts of the conversation may come meanwhile. Says whether
+    /// it was with another account, or with none.
+    fn bind(&self, id: &AccountId) -> bool {
+        let name = self.prompt.conversation.as_ref();
+        name.is_some_and(|name| self.gateway.ledger.belongs(name, id, Timestamp::now_ms()))
+    }
 
     fn choose(&self, stay: Option<AccountId>) -> Option<(Target, Place)> {
         let now_ms = Timestamp::now_ms();
@@ -148,8 +184,8 @@ impl<'a> Hunt<'a> {
             fitting.next().map(|(target, place)| ((*target).clone(), place.clone()))
         };
         let bound = self.prompt.conversation.as_ref();
-        let bound = bound.and_then(|name| self.gateway.ledger.account_of(name, now_ms));
-        if let Some(found) = bound.as_ref().and_then(&found) {
+        let bound = bound.map(|name| self.gateway.ledger.accounts_of(name, now_ms));
+        if let Some(found) = bound.iter().flatten().find_map(&found) {
             return Some(found);
         }
         let highest = ready.iter().map(|(target, _)| target.member.priority()).max()?;
@@ -165,6 +201,7 @@ impl<'a> Hunt<'a> {
     fn is_over_limit(&self, id: &AccountId) -> bool {
         let limit = self.roster.settings.max_retry_credentials;
         let mut asked: Vec<&AccountId> = self.tried.iter().map(|place| &place.id).collect();
+        asked.sort();
         asked.dedup();
         limit > 0 && asked.len() >= limit && !asked.contains(&id)
     }
@@ -198,8 +235,11 @@ impl<'a> Hunt<'a> {
     // ---- one account
 
     fn ask(&self, target: &Target, place: &Place) -> Outcome {
-        let Some(face) = target.member.face(self.prompt.dialect) else { return Outcome::Gone };
-        let Some(known) = target.member.account() else { return Outcome::Gone };
+        let known = target.member.face(self.prompt.dialect).zip(target.member.account());
+        let Some((face, known)) = known else {
+            let error = Error::temporary("it went away");
+            return Outcome::Failed(Verdict::Elsewhere, Failure::of(error));
+        };
         let mut need = Need::Usual;
         let mut account = known;
         loop {
@@ -226,7 +266,7 @@ impl<'a> Hunt<'a> {
     fn fresh(&self, account: Account, need: Need, member: &Member) -> Result<Account> {
         let before = account.secret().clone();
         let tools = self.gateway.tools(self.roster);
-        let fresh = fresh::layer(Layer::Api, account, need, &tools)?;
+        let fresh = self.gateway.renewals.fresh(account, need, &tools)?;
         if *fresh.account.secret() != before {
             member.replace(fresh.account.clone());
         }
@@ -241,8 +281,11 @@ impl<'a> Hunt<'a> {
                 let is_page = stream.head.content_type == "text/html";
                 if (200..300).contains(&status) && !is_page {
                     let keepalive_s = self.roster.settings.keepalive;
-                    return match relay(stream, account, &self.caller, envelope, keepalive_s) {
-                        Relayed::Done => Outcome::Answered(status),
+                    let mut hear = self.listener(&account.id);
+                    let caller = &self.caller;
+                    return match relay(stream, account, caller, envelope, keepalive_s, &mut hear) {
+                        Relayed::Done => Outcome::Answered(status, None),
+                        Relayed::Begun(rest) => Outcome::Answered(status, Some(rest)),
                         Relayed::Broken => Outcome::Gone,
                         Relayed::NotBegun(_) if self.caller.is_gone() => Outcome::Gone,
                         Relayed::NotBegun(error) => {
@@ -262,6 +305,24 @@ impl<'a> Hunt<'a> {
                 Outcome::Failed(Verdict::Pass, Failure { last, why: in_short(&error) })
             }
             Err(error) => Outcome::Failed(Verdict::Elsewhere, Failure::of(error)),
+        }
+    }
+
+    /// Whoever goes on from an answer of Responses names it, and only the account that gave it has it.
+    fn listener(&self, id: &AccountId) -> impl FnMut(&[u8]) {
+        let mut client = self.prompt.client_of_answers.as_ref();
+        let mut beginning = Vec::new();
+        move |piece| {
+            let Some(name) = client else { return };
+            beginning.extend_from_slice(piece);
+            let answer = body::response_id(&beginning);
+            if answer.is_some() || beginning.len() > BEGINNING_BYTES {
+                client = None;
+            }
+            if let Some(answer) = answer {
+                let name = conversation_of(name, &answer);
+                self.gateway.ledger.belongs(&name, id, Timestamp::now_ms());
+            }
         }
     }
 
@@ -324,7 +385,7 @@ impl<'a> Hunt<'a> {
         let answer = Answer { status: reply.status, headers, body };
         if verdict == Verdict::Pass {
             return match pass_back(&self.caller, &answer) {
-                Ok(()) => Outcome::Answered(answer.status),
+                Ok(()) => Outcome::Answered(answer.status, None),
                 Err(_) => Outcome::Gone,
             };
         }
@@ -338,6 +399,7 @@ impl<'a> Hunt<'a> {
         let whole = || Place { id: place.id.clone(), model: None, project: None };
         let (place_of, wait) = match verdict {
             Verdict::CoolDown { wait_ms, is_whole_account } => {
+                self.is_limited = true;
                 let place = if *is_whole_account { whole() } else { place.clone() };
                 (place, wait_ms.map_or(Wait::Doubling, Wait::Named))
             }
@@ -390,7 +452,7 @@ impl<'a> Hunt<'a> {
         true
     }
 
-    fn give_up(self) -> std::result::Result<u16, Refusal> {
+    fn give_up(self) -> std::result::Result<Won, Refusal> {
         let now_ms = Timestamp::now_ms();
         let states = self.states(now_ms);
         let model = crate::text::harmless(&self.prompt.model, 120);
@@ -406,7 +468,7 @@ impl<'a> Hunt<'a> {
                     return Err(Refusal::new(answer.status, states));
                 }
                 let is_sent = pass_back(&self.caller, answer).is_ok();
-                return Ok(if is_sent { answer.status } else { GONE });
+                return Ok((if is_sent { answer.status } else { GONE }, None));
             }
             Some(Last::Error(ref error)) if !matches!(error, Error::SignIn { .. }) => {
                 let what = format!("no account could answer for {model}: {states}");
@@ -414,8 +476,9 @@ impl<'a> Hunt<'a> {
             }
             _ => {}
         }
-        if let Some(wait_ms) = self.shortest_wait_ms(now_ms).filter(|_| !self.is_all_turned_away())
-        {
+        // A wait may be shorter than the time that the other accounts took.
+        let wait_ms = self.shortest_wait_ms(now_ms).or(self.is_limited.then_some(1));
+        if let Some(wait_ms) = wait_ms.filter(|_| !self.is_all_turned_away()) {
             let what = format!("every account for {model} is cooling down: {states}");
             let retry_after_s = Some(wait_ms.div_ceil(1_000).max(1));
             return Err(Refusal { retry_after_s, ..Refusal::new(429, what) });
@@ -442,23 +505,36 @@ impl<'a> Hunt<'a> {
                 continue;
             }
             seen.push(id);
-            told.push(format!("{id}: {}", self.state(&target.member, now_ms)));
+            told.push(format!("{id}: {}", self.state(target, now_ms)));
         }
         told.join("; ")
     }
 
-    fn state(&self, member: &Member, now_ms: i64) -> String {
-        let id = &member.id;
-        if member.is_refused() {
-            return format!("sign-in needed ({})", id.login_command());
+    fn state(&self, target: &Target, now_ms: i64) -> String {
+        let id = &target.member.id;
+        if target.member.is_refused() {
+            return format!("sign-in needed; try: {}", id.login_command());
         }
+        let places = self.places(target);
+        let is_meant = |one: &CoolDown| {
+            one.model.is_none() || places.iter().any(|place| place.model == one.model)
+        };
         let cooling = self.gateway.ledger.cooling(id, now_ms);
-        if let Some(one) = cooling.first() {
-            let seconds = (one.until_ms - now_ms + 999) / 1_000;
-            return format!("cooling down {} ({})", duration_in_words(seconds), one.reason);
+        match cooling.into_iter().find(is_meant) {
+            Some(one) if one.is_turned_away => {
+                let account = target.member.account();
+                let next = account.map_or(id.login_command(), |account| api::login_again(&account));
+                format!("turned away ({}); try: {next}", one.reason)
+            }
+            Some(one) => {
+                let seconds = (one.until_ms - now_ms + 999) / 1_000;
+                format!("cooling down {} ({})", duration_in_words(seconds), one.reason)
+            }
+            None => {
+                let failure = self.failures.iter().rev().find(|(failed, _)| failed == id);
+                failure.map_or("not asked".to_owned(), |(_, why)| why.clone())
+            }
         }
-        let failure = self.failures.iter().rev().find(|(failed, _)| failed == id);
-        failure.map_or("not asked".to_owned(), |(_, why)| why.clone())
     }
 }
 

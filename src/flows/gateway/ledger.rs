@@ -17,8 +17,11 @@ const CONVERSATION_MS: i64 = 60 * 60 * 1_000;
 const MOST_CONVERSATIONS: usize = 8_192;
 const MOST_COOL_DOWNS: usize = 4_096;
 
-#[derive(Default)]
-pub struct Ledger(Mutex<Inner>);
+pub struct Ledger {
+    inner: Mutex<Inner>,
+    /// Whether cool-downs are left to the next process.
+    is_kept: bool,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -26,7 +29,8 @@ struct Inner {
     /// When each account was chosen last, in steps.
     turns: HashMap<AccountId, u64>,
     step: u64,
-    conversations: HashMap<String, (AccountId, i64)>,
+    /// Of each provider one account, the latest first, and when it was asked last.
+    conversations: HashMap<String, Vec<(AccountId, i64)>>,
     accounts: HashMap<AccountId, Count>,
     keys: HashMap<String, Count>,
     routes: HashMap<&'static str, Count>,
@@ -67,19 +71,24 @@ pub enum Wait {
 }
 
 impl Ledger {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn new(is_kept: bool) -> Ledger {
+        Ledger { inner: Mutex::default(), is_kept }
     }
 
-    /// Takes up what an earlier process left.
-    pub fn restore(&self, store: &Store, now_ms: i64) {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up what an earlier process left. `cap_s`: no wait is longer, whoever wrote it down.
+    pub fn restore(&self, cap_s: u64, now_ms: i64, store: &Store) {
         let mut inner = self.inner();
+        let last_ms = now_ms.saturating_add(milliseconds(cap_s));
         for old in store.cool_downs().into_iter().filter(|old| old.until_ms > now_ms) {
             let id = AccountId { provider: old.provider, account: old.account };
             let place = Place { id, model: old.model, project: old.project };
             let reason = crate::text::harmless(&old.reason, 80);
             let cooling = Cooling {
-                until_ms: old.until_ms,
+                until_ms: old.until_ms.min(last_ms),
                 level: old.level,
                 is_turned_away: old.is_turned_away,
                 reason,
@@ -116,30 +125,28 @@ impl Ledger {
         let (wait_ms, level) = match wait {
             Wait::Named(ms) => (i64::try_from(ms).unwrap_or(i64::MAX), 0),
             Wait::Doubling | Wait::TurnedAway if is_open => return,
-            Wait::Doubling => (doubled(FIRST_WAIT_MS), level + 1),
-            Wait::TurnedAway => (doubled(TURNED_AWAY_MS), level + 1),
+            Wait::Doubling => (doubled(FIRST_WAIT_MS), level.saturating_add(1)),
+            Wait::TurnedAway => (doubled(TURNED_AWAY_MS), level.saturating_add(1)),
         };
-        let cap_ms = i64::try_from(cap_s).unwrap_or(i64::MAX).saturating_mul(1_000);
-        let until_ms = now_ms.saturating_add(wait_ms.min(cap_ms));
+        let until_ms = now_ms.saturating_add(wait_ms.min(milliseconds(cap_s)));
         let until_ms = known.filter(|_| is_open).map_or(until_ms, |k| k.until_ms.max(until_ms));
         let reason = reason.to_owned();
         let is_turned_away = matches!(wait, Wait::TurnedAway);
         let cooling = Cooling { until_ms, level, is_turned_away, reason };
         inner.cooling.insert(place.clone(), cooling);
         inner.forget_old(now_ms);
-        inner.keep(store, now_ms);
+        inner.keep(store, now_ms, self.is_kept);
     }
 
-    /// A good answer: what was counted of failures is forgotten.
-    pub fn recovered(&self, place: &Place, now_ms: i64, store: &Store) {
+    /// A good answer: what was counted of failures is forgotten. It says nothing about a cool-down that
+    /// is under way, as it was asked for before that began.
+    pub fn recovered(&self, place: &Place, now_ms: i64) {
         let mut inner = self.inner();
         let account = Place { id: place.id.clone(), model: None, project: None };
-        let mut is_changed = false;
         for place in [place, &account] {
-            is_changed |= inner.cooling.remove(place).is_some();
-        }
-        if is_changed {
-            inner.keep(store, now_ms);
+            if inner.cooling.get(place).is_some_and(|found| found.until_ms <= now_ms) {
+                inner.cooling.remove(place);
+            }
         }
     }
 
@@ -149,7 +156,7 @@ impl Ledger {
         let before = inner.cooling.len();
         inner.cooling.retain(|place, _| place.id != *id);
         if inner.cooling.len() != before {
-            inner.keep(store, now_ms);
+            inner.keep(store, now_ms, self.is_kept);
         }
     }
 
@@ -160,7 +167,7 @@ impl Ledger {
         let before = inner.cooling.len();
         inner.cooling.retain(|place, cooling| place.id != *id || !cooling.is_turned_away);
         if inner.cooling.len() != before {
-            inner.keep(store, now_ms);
+            inner.keep(store, now_ms, self.is_kept);
         }
     }
 
@@ -186,23 +193,37 @@ impl Ledger {
         Some(chosen)
     }
 
-    /// The account of a conversation.
-    pub fn account_of(&self, conversation: &str, now_ms: i64) -> Option<AccountId> {
+    /// The accounts of a conversation, the latest first.
+    pub fn accounts_of(&self, conversation: &str, now_ms: i64) -> Vec<AccountId> {
         let inner = self.inner();
-        let (id, last_ms) = inner.conversations.get(conversation)?;
-        (now_ms - last_ms < CONVERSATION_MS).then(|| id.clone())
+        let own = inner.conversations.get(conversation).map_or(&[][..], Vec::as_slice);
+        let live = own.iter().filter(|(_, last_ms)| now_ms - last_ms < CONVERSATION_MS);
+        live.map(|(id, _)| id.clone()).collect()
     }
 
-    pub fn belongs(&self, conversation: &str, id: &AccountId, now_ms: i64) {
+    /// Says whether it had none at this provider, or another one.
+    pub fn belongs(&self, conversation: &str, id: &AccountId, now_ms: i64) -> bool {
         let mut inner = self.inner();
         let all = &mut inner.conversations;
         if all.len() >= MOST_CONVERSATIONS && !all.contains_key(conversation) {
-            all.retain(|_, (_, last_ms)| now_ms - *last_ms < CONVERSATION_MS / 4);
+            all.retain(|_, own| {
+                own.first().is_some_and(|(_, last_ms)| now_ms - last_ms < CONVERSATION_MS / 4)
+            });
             if all.len() >= MOST_CONVERSATIONS {
                 all.clear();
             }
         }
-        all.insert(conversation.to_owned(), (id.clone(), now_ms));
+        let own = all.entry(conversation.to_owned()).or_default();
+        let before = own.iter().position(|(one, _)| one.provider == id.provider);
+        let before = before.map(|at| own.remove(at));
+        own.insert(0, (id.clone(), now_ms));
+        before.is_none_or(|(one, _)| one != *id)
+    }
+
+    pub fn leaves(&self, conversation: &str, id: &AccountId) {
+        if let Some(own) = self.inner().conversations.get_mut(conversation) {
+            own.retain(|(one, _)| one != id);
+        }
     }
 
     // ---- counts
@@ -246,7 +267,10 @@ impl Inner {
         }
     }
 
-    fn keep(&self, store: &Store, now_ms: i64) {
+    fn keep(&self, store: &Store, now_ms: i64, is_kept: bool) {
+        if !is_kept {
+            return;
+        }
         let open = self.cooling.iter().filter(|(_, cooling)| cooling.until_ms > now_ms);
         let all = open.map(|(place, cooling)| on_disk(place, cooling)).collect();
         if let Err(error) = store.keep_cool_downs(all) {
@@ -254,6 +278,10 @@ impl Inner {
             crate::log::warn(&format!("cool-downs are not kept: {error}"));
         }
     }
+}
+
+fn milliseconds(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000)
 }
 
 fn on_disk(place: &Place, cooling: &Cooling) -> CoolDown {

@@ -6,7 +6,8 @@ pub mod forward;
 mod hunt;
 pub mod keys;
 pub mod ledger;
-mod relay;
+pub mod relay;
+mod renewal;
 pub mod roster;
 pub mod settings;
 pub mod upkeep;
@@ -18,11 +19,11 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::flows::fresh::Tools;
 use crate::net::client::Client;
-use crate::provider::Providers;
-use crate::store::Store;
+use crate::store::{ClientKey, Store};
 use crate::time::Timestamp;
 
 use ledger::Ledger;
+use renewal::Renewals;
 use roster::Roster;
 use settings::Settings;
 use upkeep::Upkeep;
@@ -35,27 +36,52 @@ pub struct Gateway {
     pub errands: Client,
     roster: RwLock<Arc<Roster>>,
     pub ledger: Ledger,
+    renewals: Renewals,
     upkeep: Mutex<Upkeep>,
     /// Where it listens.
     own: OnceLock<SocketAddr>,
     pub started_at: Timestamp,
+    /// The only keys that are let in, in place of those that are kept.
+    own_keys: Option<Vec<ClientKey>>,
 }
 
 impl Gateway {
     /// Reads settings, keys and accounts; `warn` hears of settings that mean nothing.
     pub fn new(store: Store, timeout_s: u64, warn: fn(&str)) -> Result<Gateway> {
-        let settings = Settings::of(&store.config()?, warn)?;
-        let roster = Roster::read(&store, None, settings, rows(&store))?;
-        let ledger = Ledger::default();
-        ledger.restore(&store, Timestamp::now_ms());
+        Gateway::with(store, timeout_s, warn, None)
+    }
+
+    /// One for whoever has this key. Of cool-downs it knows what the others left, and leaves nothing.
+    pub fn private(
+        store: Store,
+        timeout_s: u64,
+        warn: fn(&str),
+        key: ClientKey,
+    ) -> Result<Gateway> {
+        Gateway::with(store, timeout_s, warn, Some(vec![key]))
+    }
+
+    fn with(
+        store: Store,
+        timeout_s: u64,
+        warn: fn(&str),
+        own_keys: Option<Vec<ClientKey>>,
+    ) -> Result<Gateway> {
+        let config = store.config()?;
+        let settings = Settings::of(&config, warn)?;
+        let ledger = Ledger::new(own_keys.is_none());
+        ledger.restore(settings.max_cooldown, Timestamp::now_ms(), &store);
+        let roster = Roster::read(store.with_config(config), None, own_keys.clone(), settings)?;
         Ok(Gateway {
             relay: Client::new_for_relay(timeout_s),
             errands: Client::new(timeout_s),
             roster: RwLock::new(Arc::new(roster)),
             ledger,
+            renewals: Renewals::default(),
             upkeep: Mutex::new(Upkeep::new(&store, warn)),
             own: OnceLock::new(),
             started_at: Timestamp::now(),
+            own_keys,
             store,
         })
     }
@@ -74,16 +100,9 @@ impl Gateway {
         Tools {
             client: &self.errands,
             providers: &roster.providers,
-            store: &self.store,
+            store: &roster.store,
             // Whoever holds the lock may be waiting for an answer as long as we would.
             lock_limit: Duration::from_secs(self.errands.timeout_s() + 10),
         }
     }
-}
-
-/// The rows as config.json has them now.
-fn rows(store: &Store) -> Arc<Providers> {
-    let store = store.again();
-    // Of faults in rows `status` and `doctor` tell.
-    Arc::new(Providers::new(move || Ok(store.rows(&store.config()?)), |_| ()))
 }

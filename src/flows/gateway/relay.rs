@@ -1,8 +1,7 @@
 //! An answer on its way from a provider to the caller, piece by piece: no more is read than the caller
 //! takes, each piece goes out as it came, and whoever goes away ends both sides.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::account::Account;
@@ -17,7 +16,7 @@ use crate::protocol::gateway::onward;
 use crate::protocol::sse;
 
 /// What is read at once: little while little comes, as thousands of streams wait at a time.
-const SMALL_PIECE_BYTES: usize = 2 * 1024;
+const SMALL_PIECE_BYTES: usize = 1024;
 const LARGE_PIECE_BYTES: usize = 16 * 1024;
 /// Until its first bytes are there another account could still answer; so long that is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,11 +27,25 @@ const TAIL_BYTES: usize = 4;
 /// How it went.
 pub enum Relayed {
     Done,
+    /// It has begun, and the rest may take its time.
+    Begun(Box<Relay>),
     /// The caller went away, or the provider in the middle.
     Broken,
     /// Nothing has gone to the caller yet.
     NotBegun(Option<Error>),
 }
+
+/// An answer that comes bit by bit.
+pub struct Relay {
+    stream: Stream,
+    outlet: Shared,
+    /// Takes events out of their envelopes.
+    decoder: Option<sse::Decoder>,
+    piece: Vec<u8>,
+}
+
+/// Also for whoever beats.
+type Shared = Arc<Mutex<Outlet>>;
 
 /// The caller's side of an answer.
 struct Outlet {
@@ -84,6 +97,10 @@ impl Outlet {
     }
 }
 
+fn lock(outlet: &Shared) -> MutexGuard<'_, Outlet> {
+    outlet.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The headers of an answer that are for the caller: those of the connection stay on it (RFC 9110, section
 /// 7.6.1), and none repeats the account's secret.
 pub fn passed_back(head: &Reply, account: &Account) -> Vec<(String, String)> {
@@ -96,13 +113,15 @@ pub fn passed_back(head: &Reply, account: &Account) -> Vec<(String, String)> {
     passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// Sends on a good answer, given to this account.
+/// Begins to send on a good answer, given by this account. `hear` is told its first bytes as they came,
+/// before the caller is.
 pub fn relay(
-    mut stream: Stream,
+    stream: Stream,
     account: &Account,
     caller: &Caller,
     how: Envelope,
     keepalive_s: u64,
+    hear: &mut dyn FnMut(&[u8]),
 ) -> Relayed {
     let head = &stream.head;
     let is_events = head.content_type == "text/event-stream";
@@ -120,55 +139,117 @@ pub fn relay(
         tail: Vec::new(),
         last: Instant::now(),
     };
-    let outlet = Rc::new(RefCell::new(outlet));
-    let beating = Rc::clone(&outlet);
-    let beat = move || beating.borrow_mut().beat();
-    heartbeat::during(beat, || match (how, is_events) {
-        (Envelope::None, _) => pieces(&mut stream, &outlet, |bytes| Some(bytes.to_vec())),
-        (Envelope::CodeAssist, true) => {
-            let mut decoder = sse::Decoder::default();
-            pieces(&mut stream, &outlet, |bytes| envelope::unwrap_events(&mut decoder, bytes))
-        }
-        (Envelope::CodeAssist, false) => whole(stream, &outlet),
-        (Envelope::LastOfStream, _) => last(stream, &outlet),
-    })
-}
-
-fn pieces(
-    stream: &mut Stream,
-    outlet: &RefCell<Outlet>,
-    mut dress: impl FnMut(&[u8]) -> Option<Vec<u8>>,
-) -> Relayed {
-    let caller = outlet.borrow().caller.clone();
-    let mut piece = vec![0; SMALL_PIECE_BYTES];
-    loop {
-        let read = match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(_) if caller.has_begun() => return Relayed::Broken,
-            Err(error) => return Relayed::NotBegun(Some(error)),
-        };
-        // An error in place of a beginning: another account may do better.
-        if !caller.has_begun() && piece[..read].starts_with(b"event: error") {
-            return Relayed::NotBegun(None);
-        }
-        let Some(out) = dress(&piece[..read]) else { return Relayed::Broken };
-        if !out.is_empty() && !outlet.borrow_mut().piece(&out) {
-            return Relayed::Broken;
-        }
-        let size = if read == piece.len() { LARGE_PIECE_BYTES } else { SMALL_PIECE_BYTES };
-        if size != piece.len() {
-            piece = vec![0; size];
+    let outlet = Arc::new(Mutex::new(outlet));
+    let decoder = (how == Envelope::CodeAssist).then(sse::Decoder::default);
+    match (how, is_events) {
+        (Envelope::CodeAssist, false) => beating(&outlet.clone(), || whole(stream, &outlet)),
+        (Envelope::LastOfStream, _) => beating(&outlet.clone(), || last(stream, &outlet)),
+        (Envelope::CodeAssist | Envelope::None, _) => {
+            Relay { stream, outlet, decoder, piece: vec![0; SMALL_PIECE_BYTES] }
+                .begin(is_stream, hear)
         }
     }
-    let has_begun = outlet.borrow_mut().begin();
-    if has_begun && caller.end().is_ok() { Relayed::Done } else { Relayed::Broken }
+}
+
+/// Does this with a look at the caller each second of a wait.
+fn beating<T>(outlet: &Shared, work: impl FnOnce() -> T) -> T {
+    let outlet = Arc::clone(outlet);
+    heartbeat::during(move || lock(&outlet).beat(), work)
+}
+
+/// What became of a piece.
+enum Step {
+    Broken,
+    End,
+    Error(Error),
+    Sent,
+}
+
+impl Relay {
+    /// The first bytes of a stream; all of another answer.
+    fn begin(mut self, is_stream: bool, hear: &mut dyn FnMut(&[u8])) -> Relayed {
+        let outlet = Arc::clone(&self.outlet);
+        let step = beating(&outlet, || {
+            loop {
+                match self.step(hear) {
+                    // Some events are all envelope.
+                    Step::Sent if !is_stream || !lock(&self.outlet).caller.has_begun() => {}
+                    step => return step,
+                }
+            }
+        });
+        match step {
+            Step::Sent => {
+                lock(&self.outlet).headers = Vec::new();
+                self.stream.forget_head();
+                Relayed::Begun(Box::new(self))
+            }
+            Step::End => self.end(),
+            Step::Broken => Relayed::Broken,
+            Step::Error(_) if lock(&self.outlet).caller.has_begun() => Relayed::Broken,
+            Step::Error(error) => Relayed::NotBegun(Some(error)),
+        }
+    }
+
+    /// Everything that is still to come. One that breaks leaves an answer without its end, and the
+    /// caller sees that something is missing.
+    pub fn rest(mut self) {
+        let outlet = Arc::clone(&self.outlet);
+        let step = beating(&outlet, || {
+            loop {
+                match self.step(&mut |_| ()) {
+                    Step::Sent => {}
+                    step => return step,
+                }
+            }
+        });
+        if matches!(step, Step::End) {
+            self.end();
+        }
+    }
+
+    fn end(self) -> Relayed {
+        let mut outlet = lock(&self.outlet);
+        let has_begun = outlet.begin();
+        if has_begun && outlet.caller.end().is_ok() { Relayed::Done } else { Relayed::Broken }
+    }
+
+    fn step(&mut self, hear: &mut dyn FnMut(&[u8])) -> Step {
+        let read = match self.stream.read(&mut self.piece) {
+            Ok(0) => return Step::End,
+            Ok(read) => read,
+            Err(error) => return Step::Error(error),
+        };
+        let bytes = &self.piece[..read];
+        let mut outlet = lock(&self.outlet);
+        // An error in place of a beginning: another account may do better.
+        if !outlet.caller.has_begun() && bytes.starts_with(b"event: error") {
+            return Step::Error(Error::temporary("the answer began with an error"));
+        }
+        hear(bytes);
+        let is_sent = match &mut self.decoder {
+            None => outlet.piece(bytes),
+            Some(decoder) => match envelope::out_of_events(decoder, bytes) {
+                Some(out) => out.is_empty() || outlet.piece(&out),
+                None => false,
+            },
+        };
+        drop(outlet);
+        if !is_sent {
+            return Step::Broken;
+        }
+        let size = if read == self.piece.len() { LARGE_PIECE_BYTES } else { SMALL_PIECE_BYTES };
+        if size != self.piece.len() {
+            self.piece = vec![0; size];
+        }
+        Step::Sent
+    }
 }
 
 /// A whole answer without its envelope.
-fn whole(stream: Stream, outlet: &RefCell<Outlet>) -> Relayed {
+fn whole(stream: Stream, outlet: &Shared) -> Relayed {
     match stream.long_text(ANSWER_LIMIT_BYTES) {
-        Ok(text) => answer(outlet, envelope::unwrap(&text)),
+        Ok(text) => answer(outlet, envelope::inside(&text)),
         Err(error) => Relayed::NotBegun(Some(error)),
     }
 }
@@ -177,7 +258,7 @@ fn whole(stream: Stream, outlet: &RefCell<Outlet>) -> Relayed {
 const ANSWER_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The answer at the end of a stream.
-fn last(mut stream: Stream, outlet: &RefCell<Outlet>) -> Relayed {
+fn last(mut stream: Stream, outlet: &Shared) -> Relayed {
     let mut decoder = sse::Decoder::with_limit(16 * 1024 * 1024);
     let mut next = || -> Result<Option<(u16, String)>> {
         while let Some(bytes) = stream.next()? {
@@ -191,7 +272,7 @@ fn last(mut stream: Stream, outlet: &RefCell<Outlet>) -> Relayed {
     match next() {
         Ok(Some((status, text))) => {
             {
-                let mut outlet = outlet.borrow_mut();
+                let mut outlet = lock(outlet);
                 outlet.status = status;
                 outlet.headers.retain(|(name, _)| name != "content-type");
                 outlet.headers.push(("content-type".to_owned(), "application/json".to_owned()));
@@ -203,8 +284,8 @@ fn last(mut stream: Stream, outlet: &RefCell<Outlet>) -> Relayed {
     }
 }
 
-fn answer(outlet: &RefCell<Outlet>, text: &str) -> Relayed {
-    let mut outlet = outlet.borrow_mut();
+fn answer(outlet: &Shared, text: &str) -> Relayed {
+    let mut outlet = lock(outlet);
     outlet.length = Some(text.len() as u64);
     let is_sent = if text.is_empty() { outlet.begin() } else { outlet.piece(text.as_bytes()) };
     if is_sent && outlet.caller.end().is_ok() { Relayed::Done } else { Relayed::Broken }

@@ -17,9 +17,11 @@ use crate::provider::{Api, Dialect, Provider, Providers};
 use crate::store::{ClientKey, Found, Store};
 
 pub struct Roster {
+    /// With the settings that all of this was read with.
+    pub store: Store,
     pub settings: Settings,
     pub keys: Vec<ClientKey>,
-    pub providers: Arc<Providers>,
+    pub providers: Providers,
     pub members: Vec<Arc<Member>>,
 }
 
@@ -116,11 +118,12 @@ impl Member {
         }
     }
 
-    /// The models it is known to have without being asked: its own, its row's.
+    /// The models it is known to have without being asked: its own; its row's, while nobody has asked.
     fn named_models(&self) -> Vec<String> {
         let account = self.account();
         let fact = |key: &str| account.as_ref()?.fact(key).map(str::to_owned);
-        let of_row = || self.row.as_ref()?.model.clone();
+        let is_asked = self.models().is_some();
+        let of_row = || self.row.as_ref().filter(|_| !is_asked)?.model.clone();
         fact("model").or_else(|| fact("deployment")).or_else(of_row).into_iter().collect()
     }
 
@@ -162,20 +165,24 @@ pub enum Nobody {
 
 impl Roster {
     /// Reads everything. An account that cannot be used is a member with a trouble.
+    /// `keys`: in place of those that are kept.
     pub fn read(
-        store: &Store,
+        store: Store,
         own: Option<SocketAddr>,
+        keys: Option<Vec<ClientKey>>,
         settings: Settings,
-        providers: Arc<Providers>,
     ) -> Result<Roster> {
-        let keys = store.client_keys()?;
+        let rows_of = store.again();
+        // Of faults in rows `status` and `doctor` tell.
+        let providers = Providers::new(move || Ok(rows_of.rows(&rows_of.config()?)), |_| ());
+        let keys = keys.map_or_else(|| store.client_keys(), Ok)?;
         let mut members = Vec::new();
         for id in store.all_accounts()? {
             if !id.provider.starts_with(SERVER_PREFIX) {
-                members.push(Arc::new(Member::read(&id, store, &providers, own)));
+                members.push(Arc::new(Member::read(&id, &store, &providers, own)));
             }
         }
-        Ok(Roster { settings, keys, providers, members })
+        Ok(Roster { store, settings, keys, providers, members })
     }
 
     /// Who may be asked for a model in a dialect with this key.
@@ -216,6 +223,16 @@ impl Roster {
             fitting.map(|member| Arc::clone(member)).collect::<Vec<_>>()
         };
         let mut chosen = with(Some(true));
+        if !chosen.is_empty() {
+            // A list that did not come says nothing against an account of the same provider.
+            let is_alike = |member: &&&Arc<Member>| {
+                let mut known = chosen.iter();
+                member
+                    .has(&model)
+                    .unwrap_or_else(|| known.any(|known| known.id.provider == member.id.provider))
+            };
+            chosen = speaking.iter().filter(is_alike).map(|member| Arc::clone(member)).collect();
+        }
         if chosen.is_empty() {
             let elsewhere = pool.iter().filter(|member| {
                 !member.faces.is_empty() && !speaks(member) && member.has(&model) == Some(true)

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::account::AccountId;
 use crate::error::{Error, Result};
+use crate::protocol::mcp_relay::SignIn;
 use crate::secret::Secret;
 use crate::store::Config;
 
@@ -51,6 +52,8 @@ pub struct Settings {
     pub management_remote: bool,
     /// Origins of MCP servers in private networks that the relay may go to.
     pub mcp_private_origins: Vec<String>,
+    /// How MCP clients hear of an authorization server.
+    pub mcp_sign_in: SignIn,
     /// Further request headers that go on to providers.
     pub pass_headers: Vec<String>,
     #[serde(flatten)]
@@ -95,6 +98,7 @@ impl Default for Settings {
             management_key: None,
             management_remote: false,
             mcp_private_origins: Vec::new(),
+            mcp_sign_in: SignIn::default(),
             pass_headers: Vec::new(),
             unknown: Map::new(),
         }

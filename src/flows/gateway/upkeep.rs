@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::account::{Account, AccountId};
 use crate::error::Error;
 use crate::flows::fresh::{self, Layer, Need};
+use crate::flows::gateway::Gateway;
 use crate::flows::gateway::roster::{Member, Roster};
 use crate::flows::gateway::settings::Settings;
-use crate::flows::gateway::{Gateway, rows};
 use crate::flows::models;
 use crate::log;
 use crate::protocol::gateway::listing::Listed;
@@ -70,11 +70,7 @@ impl Gateway {
     /// Until `is_over`.
     pub fn keep_up(self: &Arc<Self>, is_over: impl Fn() -> bool) {
         while !is_over() {
-            let fingerprint = self.store.fingerprint();
-            if self.upkeep().fingerprint != fingerprint {
-                self.upkeep().fingerprint = fingerprint;
-                self.reload();
-            }
+            self.look();
             let now_ms = Timestamp::now_ms();
             if now_ms - self.upkeep().last_pass_ms >= PASS_MS {
                 self.upkeep().last_pass_ms = now_ms;
@@ -85,19 +81,29 @@ impl Gateway {
         }
     }
 
+    /// Reads everything again if a file has changed.
+    pub fn look(&self) {
+        let fingerprint = self.store.fingerprint();
+        let before = std::mem::replace(&mut self.upkeep().fingerprint, fingerprint);
+        if before != fingerprint {
+            self.reload();
+        }
+    }
+
     /// Reads settings, keys and accounts again. What cannot be read stays as it was, and is told.
     pub fn reload(&self) {
         let warn = self.upkeep().warn;
         let old = self.roster();
-        let settings = self.store.config().and_then(|config| Settings::of(&config, warn));
-        let (settings, rows) = match settings {
-            Ok(settings) => (settings, rows(&self.store)),
+        let config = self.store.config();
+        let read = config.and_then(|config| Ok((Settings::of(&config, warn)?, config)));
+        let (store, settings) = match read {
+            Ok((settings, config)) => (self.store.with_config(config), settings),
             Err(error) => {
                 warn(&format!("the settings stay as they were: {error}"));
-                (old.settings.clone(), Arc::clone(&old.providers))
+                (old.store.again(), old.settings.clone())
             }
         };
-        match Roster::read(&self.store, self.own.get().copied(), settings, rows) {
+        match Roster::read(store, self.own.get().copied(), self.own_keys.clone(), settings) {
             Ok(roster) => {
                 self.notice(&old, &roster);
                 *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);

@@ -1,10 +1,8 @@
 //! One request and its answer, whole or as it comes.
 
-use std::cell::RefCell;
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, TcpStream};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::net::serve::head::{Head, Length, Wrong};
@@ -22,9 +20,9 @@ pub struct Exchange {
     is_body_read: bool,
 }
 
-/// The way back. Clones are the same one, for the thread that answers.
+/// The way back. Clones are the same one.
 #[derive(Clone)]
-pub struct Caller(Rc<RefCell<Side>>);
+pub struct Caller(Arc<Mutex<Side>>);
 
 struct Side {
     socket: Arc<TcpStream>,
@@ -62,7 +60,7 @@ impl Exchange {
             head,
             peer,
             wire,
-            caller: Caller(Rc::new(RefCell::new(side))),
+            caller: Caller(Arc::new(Mutex::new(side))),
             is_body_read: false,
         }
     }
@@ -70,9 +68,10 @@ impl Exchange {
     /// The body; one above the limit, slow or malformed is wrong, and the connection ends after the
     /// answer.
     pub fn body(&mut self, limit_bytes: u64) -> Result<Vec<u8>, Wrong> {
-        let body = self.wire.read_body(&self.head, limit_bytes)?;
+        let mut body = self.wire.read_body(&self.head, limit_bytes)?;
         self.is_body_read = true;
-        self.wire.shrink();
+        // It may be held for as long as an answer takes.
+        body.shrink_to_fit();
         Ok(body)
     }
 
@@ -97,14 +96,14 @@ impl Exchange {
     /// A body that nobody read would be taken for the next request.
     fn prepare(&self) {
         if !self.is_body_read && self.head.length != Length::Known(0) {
-            self.caller.0.borrow_mut().wants_close = true;
+            self.caller.side().wants_close = true;
         }
     }
 
     /// The connection, if it can carry another request.
     pub(super) fn finish(self) -> Option<Wire> {
         let (state, wants_close) = {
-            let side = self.caller.0.borrow();
+            let side = self.caller.side();
             (side.state, side.wants_close)
         };
         match state {
@@ -124,6 +123,10 @@ impl Exchange {
 }
 
 impl Caller {
+    fn side(&self) -> MutexGuard<'_, Side> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends the beginning of an answer. `length`: None where nobody knows it.
     pub fn begin(
         &self,
@@ -131,7 +134,7 @@ impl Caller {
         headers: &[(String, String)],
         length: Option<u64>,
     ) -> io::Result<()> {
-        let mut side = self.0.borrow_mut();
+        let mut side = self.side();
         let has_no_body = side.is_bare || status == 204 || status == 304;
         let mut text = format!("HTTP/1.1 {status} {}\r\n", reason(status));
         for (name, value) in headers {
@@ -175,12 +178,12 @@ impl Caller {
     }
 
     pub fn has_begun(&self) -> bool {
-        self.0.borrow().state != State::Silent
+        self.side().state != State::Silent
     }
 
     /// Sends a piece of the body at once.
     pub fn piece(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut side = self.0.borrow_mut();
+        let mut side = self.side();
         if bytes.is_empty() {
             return Ok(());
         }
@@ -212,7 +215,7 @@ impl Caller {
 
     /// Says that this was all. An answer that never ends so is broken, and the client sees it.
     pub fn end(&self) -> io::Result<()> {
-        let mut side = self.0.borrow_mut();
+        let mut side = self.side();
         let outcome = match side.state {
             State::Chunked => (&*side.socket).write_all(b"0\r\n\r\n"),
             State::Counted(0) | State::ToTheEnd | State::Done => Ok(()),
@@ -224,7 +227,7 @@ impl Caller {
 
     /// Whether the client has hung up.
     pub fn is_gone(&self) -> bool {
-        let side = self.0.borrow();
+        let side = self.side();
         if side.state == State::Broken || side.socket.set_read_timeout(Some(GLANCE)).is_err() {
             return true;
         }

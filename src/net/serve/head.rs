@@ -56,6 +56,11 @@ impl Head {
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
     }
+
+    /// Lets go of what nobody will ask for any more.
+    pub fn forget(&mut self) {
+        (self.headers, self.query) = Default::default();
+    }
 }
 
 /// The head at the beginning of `bytes` and its length; None: it is not whole yet.

@@ -13,12 +13,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use exchange::{Caller, Exchange};
-pub use head::{Head, Wrong};
+pub use head::Head;
 
 use wire::Wire;
 
-/// What an answer goes through is not deep, and thousands of these are alive at once.
 const STACK_BYTES: usize = 256 * 1024;
+/// What has nothing left to do but to pass on is not deep, and thousands of these are alive at once. A
+/// little more than the other, as the C library keeps stacks of the same size for the next thread: with
+/// all the pages that were touched.
+const REST_STACK_BYTES: usize = STACK_BYTES + 16 * 1024;
 /// A process without descriptors left gets some back when a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// However little the system gives, so many are taken.
@@ -64,10 +67,11 @@ impl Server {
     }
 
     /// Answers on threads of its own from now on. Each request is given to `answer`, which may run
-    /// many times at once.
+    /// many times at once. What it gives back is the rest of an answer that will take its time: it
+    /// runs where little memory is held meanwhile.
     pub fn start(
         self,
-        answer: impl Fn(&mut Exchange) + Send + Sync + 'static,
+        answer: impl Fn(&mut Exchange) -> Option<Rest> + Send + Sync + 'static,
     ) -> io::Result<Running> {
         let running = Running { address: self.address()?, shared: Arc::clone(&self.shared) };
         let answer: Arc<Answer> = Arc::new(answer);
@@ -95,7 +99,10 @@ impl Server {
     }
 }
 
-type Answer = dyn Fn(&mut Exchange) + Send + Sync;
+/// The rest of an answer.
+pub type Rest = Box<dyn FnOnce() + Send>;
+
+type Answer = dyn Fn(&mut Exchange) -> Option<Rest> + Send + Sync;
 
 /// Counts one of something while it lives.
 struct Counted(Arc<Shared>, fn(&Shared) -> &AtomicUsize);
@@ -120,33 +127,63 @@ impl Shared {
             wire::turn_away(&socket);
             return;
         }
+        if let Ok(wire) = Wire::new(socket) {
+            self.go_on(wire, peer.ip(), answer, counted);
+        }
+    }
+
+    /// A thread for the connection. One that cannot be had ends it; the client hears that it was closed.
+    fn go_on(self: &Arc<Shared>, wire: Wire, peer: IpAddr, answer: &Arc<Answer>, counted: Counted) {
         let (shared, answer) = (Arc::clone(self), Arc::clone(answer));
-        let work = move || {
-            // One that panics ends its connection and no other.
-            let _counted = counted;
-            shared.converse(socket, peer.ip(), &*answer);
-        };
-        // A thread that cannot be had ends the connection; the client hears that it was closed.
+        // One that panics ends its connection and no other.
+        let work = move || shared.converse(wire, peer, &answer, counted);
         let _ = thread::Builder::new().stack_size(STACK_BYTES).spawn(work);
     }
 
     /// One connection: a request, its answer, and so on while both sides want to.
-    fn converse(self: &Arc<Shared>, socket: TcpStream, peer: IpAddr, answer: &Answer) {
-        let Ok(mut wire) = Wire::new(socket) else { return };
+    fn converse(
+        self: &Arc<Shared>,
+        mut wire: Wire,
+        peer: IpAddr,
+        answer: &Arc<Answer>,
+        counted: Counted,
+    ) {
         loop {
             let head = match wire.read_head(|| self.is_full() || self.is_closing()) {
                 Ok(Some(head)) => head,
                 Ok(None) => return,
                 Err(wrong) => return wire.refuse(&wrong),
             };
-            let _counted = Counted::new(self, |shared| &shared.in_flight);
+            let in_flight = Counted::new(self, |shared| &shared.in_flight);
             let mut exchange = Exchange::new(wire, head, peer, self.is_full() || self.is_closing());
-            answer(&mut exchange);
+            if let Some(rest) = answer(&mut exchange) {
+                return self.hand_over(rest, exchange, answer, (counted, in_flight));
+            }
             match exchange.finish() {
                 Some(again) => wire = again,
                 None => return,
             }
         }
+    }
+
+    /// The stack of this thread has been deep, and would stay in memory; another one goes on.
+    fn hand_over(
+        self: &Arc<Shared>,
+        rest: Rest,
+        mut exchange: Exchange,
+        answer: &Arc<Answer>,
+        (counted, in_flight): (Counted, Counted),
+    ) {
+        let (shared, answer, peer) = (Arc::clone(self), Arc::clone(answer), exchange.peer);
+        exchange.head.forget();
+        let work = move || {
+            rest();
+            drop(in_flight);
+            if let Some(wire) = exchange.finish() {
+                shared.go_on(wire, peer, &answer, counted);
+            }
+        };
+        let _ = thread::Builder::new().stack_size(REST_STACK_BYTES).spawn(work);
     }
 
     fn most_connections(&self) -> usize {

@@ -60,7 +60,8 @@ impl Wire {
         loop {
             if !self.rest.is_empty() {
                 if let Some((head, length)) = head::parse(&self.rest)? {
-                    self.rest.drain(..length);
+                    // Memory that a long answer has no use for.
+                    self.rest = self.rest.split_off(length);
                     return Ok(Some(head));
                 }
                 deadline.get_or_insert_with(|| Instant::now() + HEAD_TIME);
@@ -219,11 +220,6 @@ impl Wire {
                 Err(_) => return,
             }
         }
-    }
-
-    /// Memory that a long answer has no use for.
-    pub fn shrink(&mut self) {
-        self.rest.shrink_to_fit();
     }
 }
 

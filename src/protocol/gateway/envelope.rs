@@ -34,20 +34,20 @@ pub fn wrap_count(body: &Body, model: &str) -> String {
 }
 
 /// What is in the envelope; another answer as it is.
-pub fn unwrap(text: &str) -> &str {
+pub fn inside(text: &str) -> &str {
     let members = body::members(text).unwrap_or_default();
     let inner = members.into_iter().find(|(name, _)| name == "response");
     inner.and_then(|(_, range)| text.get(range)).unwrap_or(text)
 }
 
 /// The events of a stream without their envelopes. None: an event is too long.
-pub fn unwrap_events(decoder: &mut sse::Decoder, piece: &[u8]) -> Option<Vec<u8>> {
+pub fn out_of_events(decoder: &mut sse::Decoder, piece: &[u8]) -> Option<Vec<u8>> {
     let events = decoder.feed(piece)?;
     let mut out = Vec::new();
     for event in events.iter().filter(|event| !event.data.is_empty()) {
         // The data of an event may be several lines; JSON does not mind which.
         out.extend_from_slice(b"data: ");
-        out.extend_from_slice(unwrap(&event.data).replace('\n', " ").as_bytes());
+        out.extend_from_slice(inside(&event.data).replace('\n', " ").as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
     }
     Some(out)
@@ -87,12 +87,12 @@ mod tests {
 
     #[test]
     fn answers_come_out_of_their_envelopes() {
-        assert_eq!(unwrap(r#"{"traceId":"t","response":{"a": 1.0}}"#), r#"{"a": 1.0}"#);
-        assert_eq!(unwrap(r#"{"error":{}}"#), r#"{"error":{}}"#);
+        assert_eq!(inside(r#"{"traceId":"t","response":{"a": 1.0}}"#), r#"{"a": 1.0}"#);
+        assert_eq!(inside(r#"{"error":{}}"#), r#"{"error":{}}"#);
         let mut decoder = sse::Decoder::default();
-        let first = unwrap_events(&mut decoder, b"data: {\"response\":{\"a\":1}}\n\ndata: {\"resp");
+        let first = out_of_events(&mut decoder, b"data: {\"response\":{\"a\":1}}\n\ndata: {\"resp");
         assert_eq!(first.unwrap(), b"data: {\"a\":1}\r\n\r\n");
-        let second = unwrap_events(&mut decoder, b"onse\":{\"a\":2}}\n\n");
+        let second = out_of_events(&mut decoder, b"onse\":{\"a\":2}}\n\n");
         assert_eq!(second.unwrap(), b"data: {\"a\":2}\r\n\r\n");
     }
 

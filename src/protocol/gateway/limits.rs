@@ -56,8 +56,10 @@ fn cool_down(seen: &Seen, now: Timestamp) -> Verdict {
     let is_usage = ["usage_limit_reached", "usage_not_included"]
         .iter()
         .any(|kind| error["type"] == *kind || error["code"] == *kind);
-    // The largest: until then at least one of the limits holds.
+    // The largest: until then at least one of the limits holds. A wait that is over already is none:
+    // the limit was met all the same.
     let named = [by_header(seen), unified, by_body(error, now)].into_iter().flatten().max();
+    let named = named.filter(|ms| *ms > 0);
     let wait_ms = named.or_else(|| by_words(error["message"].as_str().unwrap_or_default()));
     Verdict::CoolDown {
         wait_ms,
@@ -180,7 +182,8 @@ mod tests {
             r#"{"error":{"message":"Rate limit reached. Please try again in 1.5s. Visit x"}}"#;
         assert_eq!(wait(&[], words), Some(1_500));
         assert_eq!(wait(&[], r#"{"error":{"resets_in_seconds":-7}}"#), None);
-        assert_eq!(wait(&[], r#"{"error":{"resets_at":1}}"#), Some(0));
+        assert_eq!(wait(&[], r#"{"error":{"resets_at":1}}"#), None);
+        assert_eq!(wait(&[("retry-after", "0")], ""), None);
     }
 
     #[test]

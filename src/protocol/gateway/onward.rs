@@ -38,7 +38,7 @@ pub struct With<'a> {
 }
 
 /// What a caller says of the API, and nothing that says who the caller or its program is.
-const PASSED: [&str; 11] = [
+const PASSED: [&str; 12] = [
     "accept",
     "anthropic-beta",
     "anthropic-version",
@@ -47,6 +47,7 @@ const PASSED: [&str; 11] = [
     "openai-beta",
     "session-id",
     "session_id",
+    "thread-id",
     "x-claude-code-session-id",
     "x-client-request-id",
     "x-goog-request-params",
@@ -104,6 +105,11 @@ pub fn request(asked: &Asked, with: &With) -> Result<(Request<Secret>, Envelope)
         url = format!("{url}?{}", form::encode_pairs(&query));
     }
     let mut onward = request::post_json_text(&url, Secret::new(text))?;
+    if is_streamed || envelope == Envelope::LastOfStream || method == Some("streamGenerateContent")
+    {
+        // Unless the caller says otherwise.
+        onward.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    }
     pass_on(&mut onward, asked)?;
     if envelope == Envelope::LastOfStream {
         // The caller's wish is for the answer that is made of it.
@@ -200,16 +206,23 @@ fn pass_on(onward: &mut Request<Secret>, asked: &Asked) -> Result<()> {
     Ok(())
 }
 
-/// The credential and the row's headers, which go before the caller's.
+/// The credential and the row's headers. What a caller says of the API's version counts before the row's,
+/// as it reads the answer.
 fn add_own(onward: &mut Request<Secret>, with: &With) -> Result<()> {
-    let asked: Vec<_> = LISTS
+    let said: Vec<_> = PASSED
         .iter()
-        .filter_map(|name| Some((*name, onward.headers().get(*name)?.to_str().ok()?.to_owned())))
+        .filter_map(|name| Some((*name, onward.headers().get(*name)?.clone())))
         .collect();
     attach::attach(onward, with.account, with.row)?;
-    for (name, callers) in asked {
+    for (name, callers) in said {
+        let header = HeaderName::from_static(name);
+        if !LISTS.contains(&name) {
+            onward.headers_mut().insert(header, callers);
+            continue;
+        }
         let own = onward.headers().get(name).and_then(|value| value.to_str().ok());
         let own = own.unwrap_or_default().to_owned();
+        let callers = callers.to_str().unwrap_or_default();
         let mut all: Vec<&str> = Vec::new();
         for word in own.split(',').chain(callers.split(',')).map(str::trim) {
             if !word.is_empty() && !all.contains(&word) {
@@ -217,7 +230,7 @@ fn add_own(onward: &mut Request<Secret>, with: &With) -> Result<()> {
             }
         }
         let joined = request::sensitive(&all.join(","))?;
-        onward.headers_mut().insert(HeaderName::from_static(name), joined);
+        onward.headers_mut().insert(header, joined);
     }
     Ok(())
 }
@@ -286,7 +299,7 @@ mod tests {
         let headers: Vec<_> = headers.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
         let body = Body::parse(text.to_owned()).unwrap();
         let query = without_key("beta=true&key=kf-caller&api-version=0");
-        let pass_headers = ["X-More".to_owned()];
+        let pass_headers = ["X-More".to_owned(), "Cookie".to_owned(), "x-api-key".to_owned()];
         let asked = Asked {
             route,
             query: &query,
@@ -314,7 +327,7 @@ mod tests {
         let header = |name: &str| sent.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
         assert_eq!(header("authorization").as_deref(), Some("Bearer sk-own"));
         assert_eq!(header("anthropic-beta").as_deref(), Some("own,of-the-row,b"));
-        assert_eq!(header("anthropic-version").as_deref(), Some("2023-06-01"));
+        assert_eq!(header("anthropic-version").as_deref(), Some("2020-01-01"));
         assert_eq!(header("x-more").as_deref(), Some("m"));
         for name in ["x-api-key", "cookie", "user-agent", "x-app"] {
             assert_eq!(header(name), None, "{name}");

@@ -16,6 +16,7 @@ use super::entra::Entra;
 use super::github::Github;
 use super::google_token::GoogleToken;
 use super::idp::{Dialect, Idp};
+use super::many_api::ManyApi;
 use super::mcp_resource::McpResource;
 use super::mcp_server::{McpServer, Script};
 use super::model_api::Api;
@@ -25,7 +26,7 @@ use crate::run::seats::door;
 use crate::serve::upstream::Upstream;
 
 /// Files that take a port and never read a request from it, and why.
-const NO_SERVERS: [(&str, &str); 9] = [
+const NO_SERVERS: [(&str, &str); 10] = [
     ("azure.rs", "nobody accepts: its queue is kept full"),
     ("codemie/under_way.rs", "takes the port of the callback"),
     ("doctor/settings.rs", "takes the port of the callback"),
@@ -33,6 +34,7 @@ const NO_SERVERS: [(&str, &str); 9] = [
     ("login/port.rs", "takes the port of the callback"),
     ("login/signal.rs", "sees whether the port is free again"),
     ("mcp_auth/public.rs", "a trap that nobody may connect to"),
+    ("mcp_relay/refused.rs", "a trap that nobody may connect to"),
     ("provider/add.rs", "sees whether a port is free"),
     ("token/faults.rs", "closed before anybody connects"),
 ];
@@ -77,6 +79,10 @@ fn servers() -> Vec<(&'static str, Start)> {
         ("idp", || {
             let idp = Idp::start(Dialect::oidc());
             of(&idp.url("/"), idp)
+        }),
+        ("many accounts", || {
+            let api = ManyApi::start();
+            of(&api.origin(), api)
         }),
         ("model api", || {
             let api = Api::start(door("groq"), |_| true);

@@ -16,6 +16,7 @@ pub mod entra;
 pub mod github;
 pub mod google_token;
 pub mod idp;
+pub mod many_api;
 pub mod mcp_resource;
 pub mod mcp_server;
 pub mod model_api;
