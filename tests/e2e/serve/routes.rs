@@ -273,7 +273,8 @@ fn counting_and_embedding_have_their_own_paths() {
     assert_eq!(with_query.map(|one| one.query).as_deref(), Some("beta=true"));
 }
 
-/// A row's version and features go first, and the caller's are added once.
+/// A row's features go first, and the caller's are added once; the version is the caller's, who reads the
+/// answer.
 #[test]
 fn features_of_row_and_caller_are_joined() {
     let upstream = Upstream::good();
@@ -296,7 +297,7 @@ fn features_of_row_and_caller_are_joined() {
     assert_eq!(betas[1], "row-1,both-2,own-3");
     assert_eq!(betas[2], "row-1,both-2,own-3,own-4");
     for request in upstream.prompts() {
-        assert_eq!(request.header("anthropic-version"), Some("2023-06-01"));
+        assert_eq!(request.header("anthropic-version"), Some("2020-01-01"));
         assert_eq!(request.header("x-api-key"), Some(SECRET));
         assert_eq!(request.header("authorization"), None);
         let betas = request.headers.iter().filter(|(name, _)| name == "anthropic-beta");
