@@ -237,8 +237,7 @@ impl<'a> Hunt<'a> {
     fn ask(&self, target: &Target, place: &Place) -> Outcome {
         let Some(face) = target.member.face(self.prompt.dialect) else { return Outcome::Gone };
         let Some(known) = target.member.account() else { return Outcome::Gone };
-        let mut need = Need::Usual;
-        let mut account = known;
+        let (mut account, mut need, mut is_first) = (known, Need::Usual, true);
         loop {
             account = match self.fresh(account, need, &target.member) {
                 Ok(account) => account,
@@ -249,15 +248,26 @@ impl<'a> Hunt<'a> {
                 }
             };
             let outcome = self.ask_with(&account, face, place);
-            let is_first = matches!(need, Need::Usual);
-            match outcome {
+            if !is_first || !matches!(outcome, Outcome::Failed(Verdict::SignIn, _)) {
+                return outcome;
+            }
+            is_first = false;
+            if account.can_refresh() {
                 // Ended before its time: renewed once, and asked again.
-                Outcome::Failed(Verdict::SignIn, _) if is_first && account.can_refresh() => {
-                    need = Need::Renewed;
-                }
-                outcome => return outcome,
+                need = Need::Renewed;
+            } else if let Some(successor) = self.successor(&account) {
+                account = successor;
+            } else {
+                return outcome;
             }
         }
+    }
+
+    /// The account with what somebody gave it while its credential was on its way.
+    fn successor(&self, account: &Account) -> Option<Account> {
+        let roster = self.gateway.roster();
+        let member = roster.members.iter().find(|member| member.id == account.id)?;
+        member.account().filter(|now| now.secret() != account.secret())
     }
 
     fn fresh(&self, account: Account, need: Need, member: &Member) -> Result<Account> {

@@ -25,6 +25,8 @@ pub enum Does {
     /// The first event of a stream at once, the others after a release; of another answer nothing
     /// before it.
     Hold,
+    /// As `Refuse`, after a release.
+    HoldRefusal(u16, &'static str),
     Limit(Says),
     /// A page of HTML.
     Page(u16),
@@ -100,6 +102,10 @@ fn act(stream: &mut TcpStream, asked: &Asked, does: Does, world: &World) -> io::
         Does::HangUp => Ok(()),
         Does::HangUpAfterHead => head(stream, asked),
         Does::Hold => answer(stream, asked, Some(world)),
+        Does::HoldRefusal(status, words) => {
+            until_released(world);
+            Answer::json(status, &error(asked.speech, status, words)).send(stream)
+        }
         Does::Limit(says) => limited(asked, says).send(stream),
         Does::Page(status) => Answer::html(status, "<h1>Just a moment</h1>").send(stream),
         Does::Refuse(status, words) => {
