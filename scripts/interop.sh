@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 . scripts/interop/common.sh
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(oauth-servers model-api claude-code codex serve git kubectl mcp mcp-conformance)
+[ $# -gt 0 ] || parts=(oauth-servers model-api claude-code codex serve manage git kubectl mcp mcp-conformance)
 skipped=()
 for part in "${parts[@]}"; do
   . "scripts/interop/$part.sh"

@@ -1,7 +1,8 @@
 // A model's API of two dialects, Anthropic's Messages and OpenAI's Responses, that answers every prompt
 // with the same words. `node fake-api.mjs PORT CHECK [late]` lets in whom CHECK knows: a URL that answers
 // 200 to the credential (an issuer), or a file with the key. `late`: the first prompt is held back until
-// its credential has run out. A line a request says what arrived.
+// its credential has run out. `come back in N` in a prompt is answered with 429 and N seconds to wait. A line
+// a request says what arrived.
 // Shapes: docs.claude.com/en/api/messages-streaming, platform.openai.com/docs/api-reference/responses-streaming
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -82,6 +83,11 @@ const server = createServer(async (request, response) => {
   const answer = { '/v1/messages': messages, '/v1/responses': responses }[pathname];
   if (!known) {
     return sendJson(response, 401, { type: 'error', error: { type: 'authentication_error', message: 'who are you?' } });
+  }
+  const [, wait_s] = body.match(/come back in (\d+)/) ?? [];
+  if (wait_s) {
+    response.setHeader('retry-after', wait_s);
+    return sendJson(response, 429, { type: 'error', error: { type: 'rate_limit_error', message: 'too many' } });
   }
   if (!answer || request.method !== 'POST') {
     return sendJson(response, 404, { type: 'error', error: { type: 'not_found_error', message: pathname } });

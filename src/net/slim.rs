@@ -160,7 +160,7 @@ impl Transport for Slim {
     fn is_open(&mut self) -> bool {
         let look = || -> io::Result<usize> {
             self.stream.set_nonblocking(true)?;
-            let seen = (&*self.stream).peek(&mut [0]);
+            let seen = self.stream.peek(&mut [0]);
             self.stream.set_nonblocking(false)?;
             seen
         };

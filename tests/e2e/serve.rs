@@ -6,11 +6,18 @@ mod bodies;
 mod client;
 mod crowd;
 mod door;
+mod gone;
 mod hosts;
 mod keys;
 mod kit;
+mod lists;
+mod names;
+mod passing;
+mod relay;
+mod routes;
+mod silence;
 mod smuggling;
-mod upstream;
+pub mod upstream;
 
 /// Every path that takes prompts, and a body for it.
 const PROMPTS: [(&str, &str); 7] = [

@@ -23,23 +23,34 @@ use crate::text;
 /// How often a signal is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What the clients of each dialect read: where the API is, with what belongs behind the gateway's own
-/// address, and the key.
-const VARIABLES: [(Dialect, &[(&str, &str)], &[&str]); 4] = [
-    (
-        Dialect::AnthropicMessages,
-        &[("ANTHROPIC_BASE_URL", "")],
-        &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"],
-    ),
-    (
-        Dialect::GeminiGenerateContent,
-        &[("GOOGLE_GEMINI_BASE_URL", "")],
-        &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
-    ),
-    (Dialect::OpenaiChat, OPENAI, &["OPENAI_API_KEY"]),
-    (Dialect::OpenaiResponses, OPENAI, &["CODEX_API_KEY", "OPENAI_API_KEY"]),
-];
+/// What the clients of a dialect read.
+struct Variables {
+    dialect: Dialect,
+    /// Where the API is, with what belongs behind the gateway's own address.
+    bases: &'static [(&'static str, &'static str)],
+    keys: &'static [&'static str],
+}
+
 const OPENAI: &[(&str, &str)] = &[("OPENAI_BASE_URL", "/v1"), ("OPENAI_API_BASE", "/v1")];
+
+const VARIABLES: [Variables; 4] = [
+    Variables {
+        dialect: Dialect::AnthropicMessages,
+        bases: &[("ANTHROPIC_BASE_URL", "")],
+        keys: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"],
+    },
+    Variables {
+        dialect: Dialect::GeminiGenerateContent,
+        bases: &[("GOOGLE_GEMINI_BASE_URL", "")],
+        keys: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+    },
+    Variables { dialect: Dialect::OpenaiChat, bases: OPENAI, keys: &["OPENAI_API_KEY"] },
+    Variables {
+        dialect: Dialect::OpenaiResponses,
+        bases: OPENAI,
+        keys: &["CODEX_API_KEY", "OPENAI_API_KEY"],
+    },
+];
 
 /// Runs the command and ends with its status. Comes back only when it could not be started.
 pub fn run(
@@ -105,7 +116,7 @@ fn dialects(gateway: &Gateway, key: &ClientKey) -> Result<Vec<Dialect>> {
     let roster = gateway.roster();
     let named = roster.members.iter().filter(|member| key.is_good_for(&member.id));
     let spoken = |dialect: &Dialect| named.clone().any(|member| member.face(*dialect).is_some());
-    let all = VARIABLES.map(|(dialect, ..)| dialect);
+    let all = VARIABLES.map(|variables| variables.dialect);
     let dialects: Vec<_> = all.into_iter().filter(spoken).collect();
     if dialects.is_empty() {
         let what = format!("{} has no API that a gateway could serve", text::list(&key.providers));
@@ -122,11 +133,11 @@ fn dress(command: &mut Command, rows: &[Provider], dialects: &[Dialect], base: &
             command.env_remove(name);
         });
     }
-    for (_, bases, keys) in VARIABLES.iter().filter(|(dialect, ..)| dialects.contains(dialect)) {
-        for (name, path) in *bases {
+    for variables in VARIABLES.iter().filter(|variables| dialects.contains(&variables.dialect)) {
+        for (name, path) in variables.bases {
             command.env(name, format!("{base}{path}"));
         }
-        for name in *keys {
+        for name in variables.keys {
             command.env(name, key.expose());
         }
     }

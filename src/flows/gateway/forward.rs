@@ -9,6 +9,7 @@ use crate::flows::gateway::relay::Relay;
 use crate::flows::gateway::roster::Nobody;
 use crate::flows::gateway::settings::Settings;
 use crate::flows::random;
+use crate::log;
 use crate::net::serve::{Exchange, Head};
 use crate::protocol::gateway::body::{self, Body};
 use crate::protocol::gateway::route::{self, Route, Shape};
@@ -133,14 +134,15 @@ impl Gateway {
             Some(dialect) => self.forward(exchange, route, dialect, key),
             None => Err(Refusal::new(404, "a list takes no prompts")),
         };
-        let (is_error, rest) = match outcome {
-            Ok((status, rest)) => (status >= 400, rest),
+        let (status, rest) = match outcome {
+            Ok(won) => won,
             Err(refusal) => {
                 refuse(exchange, route.shape(), &refusal);
-                (true, None)
+                (refusal.status, None)
             }
         };
-        self.ledger.count_request(route.name(), &key.name, is_error, Timestamp::now_ms());
+        log::debug(&format!("{} for {} -> {status}", route.name(), key.name));
+        self.ledger.count_request(route.name(), &key.name, status >= 400, Timestamp::now_ms());
         rest
     }
 

@@ -15,7 +15,7 @@ use crate::flows::gateway::forward::{
     Answer, Prompt, Refusal, conversation_of, in_short, pass_back, status_of, words_of,
 };
 use crate::flows::gateway::ledger::{Place, Wait};
-use crate::flows::gateway::relay::{Relay, Relayed, relay};
+use crate::flows::gateway::relay::{Relay, Relayed, passed_back, relay};
 use crate::flows::gateway::roster::{Face, Member, Roster, Target};
 use crate::flows::{api, project};
 use crate::net::heartbeat;
@@ -235,8 +235,11 @@ impl<'a> Hunt<'a> {
     // ---- one account
 
     fn ask(&self, target: &Target, place: &Place) -> Outcome {
-        let Some(face) = target.member.face(self.prompt.dialect) else { return Outcome::Gone };
-        let Some(known) = target.member.account() else { return Outcome::Gone };
+        let known = target.member.face(self.prompt.dialect).zip(target.member.account());
+        let Some((face, known)) = known else {
+            let error = Error::temporary("it went away");
+            return Outcome::Failed(Verdict::Elsewhere, Failure::of(error));
+        };
         let (mut account, mut need, mut is_first) = (known, Need::Usual, true);
         loop {
             account = match self.fresh(account, need, &target.member) {
@@ -289,7 +292,8 @@ impl<'a> Hunt<'a> {
                 if (200..300).contains(&status) && !is_page {
                     let keepalive_s = self.roster.settings.keepalive;
                     let mut hear = self.listener(&account.id);
-                    return match relay(stream, &self.caller, envelope, keepalive_s, &mut hear) {
+                    let caller = &self.caller;
+                    return match relay(stream, account, caller, envelope, keepalive_s, &mut hear) {
                         Relayed::Done => Outcome::Answered(status, None),
                         Relayed::Begun(rest) => Outcome::Answered(status, Some(rest)),
                         Relayed::Broken => Outcome::Gone,
@@ -364,8 +368,7 @@ impl<'a> Hunt<'a> {
 
     /// What an answer that is not good means.
     fn judge(&self, stream: Stream, account: &Account) -> Outcome {
-        let passed = stream.head.headers().filter(|(name, _)| onward::is_passed_back(name));
-        let headers = passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let headers = passed_back(&stream.head, account);
         let reply = match stream.whole() {
             Ok(reply) => reply,
             Err(error) => return Outcome::Failed(Verdict::Elsewhere, Failure::of(error)),
@@ -464,6 +467,11 @@ impl<'a> Hunt<'a> {
         let states = self.states(now_ms);
         let model = crate::text::harmless(&self.prompt.model, 120);
         match self.last {
+            // A redirect would take the caller's key along, and a page is no answer.
+            Some(Last::Answer(ref answer)) if answer.status < 400 => {
+                let what = format!("no account could answer for {model}: {states}");
+                return Err(Refusal::new(502, what));
+            }
             // Its own words are the best there are.
             Some(Last::Answer(ref answer)) if answer.status != 401 && answer.status < 600 => {
                 if answer.body.is_empty() {

@@ -4,8 +4,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::account::Account;
 use crate::error::{Error, Result};
+use crate::flows::api;
 use crate::net::heartbeat;
+use crate::net::reply::Reply;
 use crate::net::serve::Caller;
 use crate::net::stream::Stream;
 use crate::protocol::gateway::envelope::{self, Envelope};
@@ -18,6 +21,8 @@ const LARGE_PIECE_BYTES: usize = 16 * 1024;
 /// Until its first bytes are there another account could still answer; so long that is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 const COMMENT: &[u8] = b": keep-alive\n\n";
+/// An empty line, and the end of the line before it.
+const TAIL_BYTES: usize = 4;
 
 /// How it went.
 pub enum Relayed {
@@ -50,8 +55,8 @@ struct Outlet {
     length: Option<u64>,
     is_stream: bool,
     keepalive: Duration,
-    /// Between two events, where a comment disturbs nothing.
-    is_between: bool,
+    /// The last bytes of the body.
+    tail: Vec<u8>,
     last: Instant,
 }
 
@@ -63,7 +68,8 @@ impl Outlet {
     }
 
     fn piece(&mut self, bytes: &[u8]) -> bool {
-        self.is_between = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n");
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
         let is_sent = self.begin() && self.caller.piece(bytes).is_ok();
         self.last = Instant::now();
         is_sent
@@ -81,7 +87,13 @@ impl Outlet {
             return self.begin();
         }
         let is_quiet = !self.keepalive.is_zero() && self.last.elapsed() >= self.keepalive;
-        !(self.caller.has_begun() && is_quiet && self.is_between) || self.piece(COMMENT)
+        !(self.caller.has_begun() && is_quiet && self.is_between()) || self.piece(COMMENT)
+    }
+
+    /// Between two events, where a comment disturbs nothing. The end of one may come in two pieces.
+    fn is_between(&self) -> bool {
+        let ends = |end: &[u8]| self.tail.ends_with(end);
+        self.tail.is_empty() || ends(b"\n\n") || ends(b"\n\r\n")
     }
 }
 
@@ -89,31 +101,47 @@ fn lock(outlet: &Shared) -> MutexGuard<'_, Outlet> {
     outlet.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Begins to send on a good answer. `hear` is told its first bytes as they came, before the caller is.
+/// The headers of an answer that are for the caller: those of the connection stay on it (RFC 9110, section
+/// 7.6.1), and none repeats the account's secret.
+pub fn passed_back(head: &Reply, account: &Account) -> Vec<(String, String)> {
+    let connection = head.header_values("connection").join(",").to_ascii_lowercase();
+    let is_named = |name: &str| connection.split(',').any(|named| named.trim() == name);
+    let passed = head.headers().filter(|(name, value)| {
+        let is_clean = || api::scrubbed(account, value) == *value;
+        onward::is_passed_back(name) && !is_named(name) && is_clean()
+    });
+    passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Begins to send on a good answer, given by this account. `hear` is told its first bytes as they came,
+/// before the caller is.
 pub fn relay(
     stream: Stream,
+    account: &Account,
     caller: &Caller,
     how: Envelope,
     keepalive_s: u64,
     hear: &mut dyn FnMut(&[u8]),
 ) -> Relayed {
     let head = &stream.head;
-    let is_stream = head.content_type == "text/event-stream";
+    let is_events = head.content_type == "text/event-stream";
+    // Of a stream that is read to its end here the caller sees nothing before.
+    let is_stream = is_events && how != Envelope::LastOfStream;
     let length = head.header("content-length").and_then(|length| length.parse().ok());
-    let passed = head.headers().filter(|(name, _)| onward::is_passed_back(name));
     let outlet = Outlet {
         caller: caller.clone(),
         status: head.status,
-        headers: passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        length: length.filter(|_| how == Envelope::None),
+        headers: passed_back(head, account),
+        // A comment would make a stream longer than was announced.
+        length: length.filter(|_| how == Envelope::None && !is_stream),
         is_stream,
         keepalive: Duration::from_secs(keepalive_s),
-        is_between: true,
+        tail: Vec::new(),
         last: Instant::now(),
     };
     let outlet = Arc::new(Mutex::new(outlet));
     let decoder = (how == Envelope::CodeAssist).then(sse::Decoder::default);
-    match (how, is_stream) {
+    match (how, is_events) {
         (Envelope::CodeAssist, false) => beating(&outlet.clone(), || whole(stream, &outlet)),
         (Envelope::LastOfStream, _) => beating(&outlet.clone(), || last(stream, &outlet)),
         (Envelope::CodeAssist | Envelope::None, _) => {
@@ -259,8 +287,6 @@ fn last(mut stream: Stream, outlet: &Shared) -> Relayed {
 fn answer(outlet: &Shared, text: &str) -> Relayed {
     let mut outlet = lock(outlet);
     outlet.length = Some(text.len() as u64);
-    // What waits for its end shows no signs of life before.
-    outlet.is_stream = false;
     let is_sent = if text.is_empty() { outlet.begin() } else { outlet.piece(text.as_bytes()) };
     if is_sent && outlet.caller.end().is_ok() { Relayed::Done } else { Relayed::Broken }
 }

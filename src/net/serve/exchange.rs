@@ -150,6 +150,8 @@ impl Caller {
                 }
                 State::Counted(length)
             }
+            // RFC 9112, section 6.1.
+            None if status == 204 || status == 304 => State::Done,
             None if side.is_http11 => {
                 text.push_str("Transfer-Encoding: chunked\r\n");
                 State::Chunked

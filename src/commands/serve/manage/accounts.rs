@@ -107,7 +107,8 @@ pub fn reset(provider: &str, account: &str, gateway: &Gateway) -> Answer {
     Ok(ok())
 }
 
-pub fn counters(gateway: &Gateway, running: Option<&Running>) -> Value {
+/// `own`: so many of the requests in flight ask for this, and are not what is counted.
+pub fn counters(gateway: &Gateway, running: Option<&Running>, own: usize) -> Value {
     let routes = gateway.ledger.routes();
     let total = |of: fn(&Count) -> u64| routes.iter().map(|(_, count)| of(count)).sum::<u64>();
     let by_name: serde_json::Map<String, Value> = routes
@@ -122,8 +123,7 @@ pub fn counters(gateway: &Gateway, running: Option<&Running>) -> Value {
         "started_at": gateway.started_at,
         "requests": total(|count| count.requests),
         "errors": total(|count| count.errors),
-        // This very question is one of them.
-        "in_flight": running.map_or(0, |running| running.in_flight().saturating_sub(1)),
+        "in_flight": running.map_or(0, |running| running.in_flight().saturating_sub(own)),
         "connections": running.map_or(0, Running::connections),
         "routes": by_name,
     })

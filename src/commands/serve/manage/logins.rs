@@ -106,13 +106,16 @@ fn unless_terms(provider: &str, app: &App) -> Option<Wrong> {
 pub fn go_on(login_id: &str, body: &Value, gateway: &Arc<Gateway>) -> Answer {
     let store = &gateway.store;
     let begun = store.find_pending(login_id)?.ok_or_else(|| finish::gone(login_id, store))?;
-    let outcome = match (&begun.begun, word(body, "callback")?) {
-        (Begun::Device { .. }, _) => {
+    let is_device = matches!(begun.begun, Begun::Device { .. });
+    let outcome = match (is_device, word(body, "callback")?) {
+        (true, _) => {
             let amend = Amend::default();
             device::complete(&begun, &amend, Duration::ZERO, &|_| (), &gateway.errands, store)
         }
-        (_, None) => return Err(Error::usage("paste the address that the browser ends on").into()),
-        (_, Some(pasted)) => with_callback(&begun, pasted, gateway),
+        (false, None) => {
+            return Err(Error::usage("paste the address that the browser ends on").into());
+        }
+        (false, Some(pasted)) => with_callback(&begun, pasted, gateway),
     };
     match outcome {
         Ok(signed_in) => {
@@ -120,8 +123,12 @@ pub fn go_on(login_id: &str, body: &Value, gateway: &Arc<Gateway>) -> Answer {
             Ok((200, told(&signed_in)))
         }
         // Nobody has typed the code yet.
-        Err(Error::Pending { .. }) if store.is_under_way(login_id) => {
+        Err(Error::Pending { .. }) if is_device && store.is_under_way(login_id) => {
             Ok((202, json!({"version": 1, "status": "pending"})))
+        }
+        // What was pasted is no good, and the login is there for what is.
+        Err(error @ Error::Pending { .. }) if store.is_under_way(login_id) => {
+            Err(Wrong::new(400, error.code(), &error.to_string(), error.next()))
         }
         Err(error) => Err(error.into()),
     }

@@ -5,6 +5,7 @@ mod guard;
 mod logins;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -27,6 +28,8 @@ const BODY_LIMIT_BYTES: u64 = 64 * 1024;
 pub struct Manage {
     gateway: Arc<Gateway>,
     guard: Guard,
+    /// Of the requests in flight those that are for this.
+    in_flight: AtomicUsize,
 }
 
 /// A status and a JSON body, or what is wrong.
@@ -63,7 +66,7 @@ impl From<Error> for Wrong {
 
 impl Manage {
     pub fn new(gateway: Arc<Gateway>) -> Manage {
-        Manage { gateway, guard: Guard::default() }
+        Manage { gateway, guard: Guard::default(), in_flight: AtomicUsize::new(0) }
     }
 
     pub fn is_for(path: &str) -> bool {
@@ -71,6 +74,12 @@ impl Manage {
     }
 
     pub fn answer(&self, exchange: &mut Exchange, running: Option<&Running>) {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.answer_one(exchange, running);
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn answer_one(&self, exchange: &mut Exchange, running: Option<&Running>) {
         let settings = self.gateway.roster().settings.clone();
         let outcome = self.let_in(exchange, &settings).and_then(|is_page| {
             if is_page { Ok(None) } else { self.api(exchange, running).map(Some) }
@@ -129,7 +138,10 @@ impl Manage {
             ("POST", ["accounts", provider, account, "reset"]) => {
                 accounts::reset(provider, account, gateway)
             }
-            ("GET", ["counters"]) => Ok((200, accounts::counters(gateway, running))),
+            ("GET", ["counters"]) => {
+                let own = self.in_flight.load(Ordering::SeqCst);
+                Ok((200, accounts::counters(gateway, running, own)))
+            }
             ("GET", ["keys"]) => accounts::keys(gateway),
             ("POST", ["keys"]) => accounts::add_key(&body(exchange)?, gateway),
             ("DELETE", ["keys", name]) => {
