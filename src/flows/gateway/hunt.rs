@@ -18,9 +18,9 @@ use crate::flows::gateway::ledger::{Place, Wait};
 use crate::flows::gateway::relay::{Relay, Relayed, passed_back, relay};
 use crate::flows::gateway::roster::{Face, Member, Roster, Target};
 use crate::flows::{api, project};
-use crate::net::heartbeat;
 use crate::net::serve::Caller;
 use crate::net::stream::Stream;
+use crate::net::{hangup, heartbeat};
 use crate::protocol::gateway::body;
 use crate::protocol::gateway::envelope::Envelope;
 use crate::protocol::gateway::limits::{self, Seen, Verdict};
@@ -284,7 +284,7 @@ impl<'a> Hunt<'a> {
     }
 
     fn ask_with(&self, account: &Account, face: &Face, place: &Place) -> Outcome {
-        match self.open(account, face, place) {
+        match self.opened(account, face, place) {
             Ok((stream, envelope)) => {
                 let status = stream.head.status;
                 api::keep_rotated(account, &stream.head, &self.gateway.store);
@@ -333,6 +333,17 @@ impl<'a> Hunt<'a> {
                 let name = conversation_of(name, &answer);
                 self.gateway.ledger.belongs(&name, id, Timestamp::now_ms());
             }
+        }
+    }
+
+    /// Once more if the connection was one that had ended since its last use: that is no account's fault.
+    fn opened(&self, account: &Account, face: &Face, place: &Place) -> Result<(Stream, Envelope)> {
+        hangup::was_stale();
+        match self.open(account, face, place) {
+            Err(_) if hangup::was_stale() && !self.caller.is_gone() => {
+                self.open(account, face, place)
+            }
+            outcome => outcome,
         }
     }
 

@@ -196,3 +196,23 @@ fn the_next_name_of_an_alias_answers_while_the_first_cannot() {
     let models: Vec<_> = kit.api.asked().into_iter().map(|asked| asked.model).collect();
     assert_eq!(models, ["large", "large", "large", "large", "small", "large"]);
 }
+
+/// A server closes what is idle, and may do so while the next prompt is on its way.
+#[test]
+fn a_connection_that_was_kept_and_ended_costs_no_answer() {
+    let kit = Kit::new();
+    kit.keys(CHAT, &["one"]);
+    kit.api.does("one", Does::AnswerAndKeep);
+    let serving = kit.serve();
+    for _ in 0..5 {
+        assert_eq!(serving.answered_by(&chat()), "one");
+    }
+    assert_eq!(kit.api.count("one"), 5);
+    // One that ends a new connection is not asked twice.
+    kit.api.does("one", Does::HangUp);
+    kit.api.forget();
+    let page = serving.ask(&chat());
+    assert!(page.status == 502 && kit.api.count("one") <= 1, "{page:#?}");
+    kit.api.forget();
+    assert_eq!((serving.ask(&chat()).status, kit.api.count("one")), (502, 1));
+}

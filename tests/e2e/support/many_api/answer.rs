@@ -10,11 +10,13 @@ use super::asked::{self, Asked, Speech};
 use super::{HOLD_LIMIT, World, tokens};
 use crate::support::idp::Request;
 use crate::support::idp::encoding::now_s;
-use crate::support::idp::http::Answer;
+use crate::support::idp::http::{self, Answer};
 
 #[derive(Clone, Debug)]
 pub enum Does {
     Answer,
+    /// Keeps the connection for another prompt, and closes it when that comes.
+    AnswerAndKeep,
     /// `event: error`, where the first event should be.
     BeginWithError,
     /// The first half of a stream.
@@ -87,6 +89,17 @@ pub fn exchange(stream: &mut TcpStream, request: &Request, world: &World) -> io:
 fn act(stream: &mut TcpStream, asked: &Asked, does: Does, world: &World) -> io::Result<()> {
     match does {
         Does::Answer => answer(stream, asked, None),
+        Does::AnswerAndKeep => {
+            let (account, body) = (&asked.account, whole(asked).to_string());
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-account: {account}\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            )?;
+            stream.flush()?;
+            http::read(stream).map(drop)
+        }
         Does::BeginWithError => {
             head(stream, asked)?;
             let error = json!({"type": "error", "error": {
