@@ -17,7 +17,7 @@ use crate::flows::keep::SignedIn;
 use crate::flows::{device, finish};
 use crate::pending::{Begun, PendingLogin};
 use crate::protocol::{callback, session};
-use crate::provider::{Provider, Way};
+use crate::provider::{Provider, Shows, Way};
 use crate::time::Timestamp;
 
 /// Those that one can sign in to with a browser or a code.
@@ -112,7 +112,9 @@ pub fn go_on(login_id: &str, body: &Value, gateway: &Arc<Gateway>) -> Answer {
             let amend = Amend::default();
             device::complete(&begun, &amend, Duration::ZERO, &|_| (), &gateway.errands, store)
         }
-        (false, None) => return Err(Error::usage("paste the address that the browser ends on").into()),
+        (false, None) => {
+            return Err(Error::usage("paste the address that the browser ends on").into());
+        }
         (false, Some(pasted)) => with_callback(&begun, pasted, gateway),
     };
     match outcome {
@@ -135,13 +137,22 @@ pub fn go_on(login_id: &str, body: &Value, gateway: &Arc<Gateway>) -> Answer {
 fn with_callback(begun: &PendingLogin, pasted: &str, gateway: &Gateway) -> Result<SignedIn> {
     let found = match begun.begun {
         Begun::Cookie { .. } => session::parse_callback(pasted),
-        // A page may show the code alone.
-        _ => callback::parse(pasted).or_else(|| callback::parse_code(pasted)),
+        _ if shows_code(begun) => callback::parse_code(pasted),
+        _ => callback::parse(pasted),
     };
     let found = found
         .ok_or_else(|| Error::usage("this holds no code of a sign-in; copy the whole address"))?;
     let (client, store) = (&gateway.errands, &gateway.store);
     finish::finish(found, &begun.login_id, Amend::default(), client, store)
+}
+
+/// Whether the browser ends on a page that shows a code alone. Elsewhere any word would pass for one, and
+/// the provider that is shown it ends the sign-in.
+fn shows_code(begun: &PendingLogin) -> bool {
+    let page = begun.provider.redirect.hosted.as_ref();
+    page.is_some_and(|page| {
+        page.shows == Shows::Code && begun.redirect_uri() == Some(page.url.as_str())
+    })
 }
 
 fn told(signed_in: &SignedIn) -> Value {
