@@ -7,6 +7,7 @@ use std::time::Duration;
 use argh::FromArgs;
 use serde_json::{Value, json};
 
+use crate::account::is_provider_name;
 use crate::commands::App;
 use crate::commands::login::{self, Login};
 use crate::commands::serve::manage::{Answer, Wrong, ok, word};
@@ -67,17 +68,19 @@ fn shown(login: &PendingLogin) -> Value {
 
 pub fn begin(body: &Value) -> Answer {
     let provider = word(body, "provider")?.ok_or_else(|| Error::usage("which provider?"))?;
+    if !is_provider_name(provider) {
+        return Err(Error::usage("no provider is called so").or_try("keyfob provider list").into());
+    }
     let account = word(body, "account")?.filter(|name| !name.is_empty());
     let name = account.map_or(provider.to_owned(), |account| format!("{provider}/{account}"));
     let mut words = vec![name.as_str(), "--print-auth-url", "--no-input"];
-    if word(body, "way")? == Some("device") {
-        words.push("--device");
+    match word(body, "way")? {
+        None | Some("browser") => {}
+        Some("device") => words.push("--device"),
+        Some(_) => return Err(Error::usage("the ways are browser and device").into()),
     }
     if body["accept_terms"] == true {
         words.push("--accept-terms");
-    }
-    if words[0].starts_with('-') {
-        return Err(Error::usage("no provider is called so").into());
     }
     let args = Login::from_args(&["keyfob login"], &words)
         .map_err(|early| Error::usage(crate::text::harmless(early.output.trim(), 200)))?;
