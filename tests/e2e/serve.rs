@@ -3,18 +3,18 @@
 //! are in `routes`, over the strict API of `support/model_api`.
 
 mod bodies;
-mod client;
+pub mod client;
 mod crowd;
 mod door;
 mod gone;
 mod hosts;
 mod keys;
-mod kit;
+pub mod kit;
 mod passing;
 mod relay;
 mod silence;
 mod smuggling;
-mod upstream;
+pub mod upstream;
 
 /// Every path that takes prompts, and a body for it.
 const PROMPTS: [(&str, &str); 7] = [
