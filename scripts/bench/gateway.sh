@@ -1,9 +1,9 @@
-# Sourced by serve.sh and soak.sh: a `keyfob serve` before the fake API of load.rs. Both have set $tools and $work, have
-# in_home, and kill $api_pid and $gateway_pid when they end.
+# Sourced by serve.sh and soak.sh: a `keyfob serve` before the fake API of scripts/bench/load. Both have set $tools and $work,
+# have in_home, and kill $api_pid and $gateway_pid when they end.
 api_pid=
 gateway_pid=
 
-build_load() { rustc --edition 2024 -O -C strip=symbols -o "$tools/load" scripts/bench/load.rs; }
+build_load() { rustc --edition 2024 -O -C strip=symbols -o "$tools/load" scripts/bench/load/main.rs; }
 
 # listening PID LOG: the URL that a process says on the first line like that; nothing after ten seconds, or when it ends
 listening() {

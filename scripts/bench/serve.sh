@@ -1,4 +1,4 @@
-# Sourced by scripts/bench.sh: `keyfob serve` before a fake API on loopback. scripts/bench/load.rs is API and clients, and
+# Sourced by scripts/bench.sh: `keyfob serve` before a fake API on loopback. scripts/bench/load is API and clients, and
 # says how each figure is taken.
 #   BENCH_SOAK=600     the soak as well, for so many seconds (scripts/bench/soak.sh)
 # shellcheck source=scripts/bench/gateway.sh

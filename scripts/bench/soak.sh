@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # soak.sh [SECONDS]: `keyfob serve` under load for ten minutes, or so many seconds, while its accounts fail, refresh and are
-# replaced at random; scripts/bench/load.rs says how. Fails when a request was lost or ended in an error, and then shows the
-# first of them and the end of the gateway's log.
+# replaced at random; scripts/bench/load/soak.rs says how. Fails when a request was lost or ended in an error, and then shows
+# the first of them and the end of the gateway's log.
 #   KEYFOB=target/static/keyfob    a build other than the release build
 set -eu
 cd "$(dirname "$0")/../.."

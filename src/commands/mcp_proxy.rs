@@ -1,6 +1,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,8 @@ const LINE_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 const LAST_WAIT: Duration = Duration::from_millis(1_500);
 const END_WAIT: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 512 * 1024;
+/// How often a signal is looked for.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Connects a program that speaks MCP over stdin and stdout to an MCP server on the
 /// network, and signs in to it when the server asks for that.
@@ -118,8 +122,15 @@ pub fn run(args: &McpProxy) -> Result<()> {
     let app = App::for_server(store, args.timeout, &options.url);
     let log = log(args, &app)?;
     let bridge = Bridge::new(&options, app.tools(), log);
+    let is_told = told_to_end();
     thread::scope(|scope| {
         scope.spawn(|| bridge.listen());
+        scope.spawn(|| {
+            while !is_told.load(Ordering::SeqCst) {
+                thread::sleep(LOOK);
+            }
+            bridge.leave(END_WAIT)
+        });
         let mut stdin = BufReader::new(std::io::stdin());
         let mut gate: Option<Gate> = None;
         while let Some(line) = next_line(&mut stdin) {
@@ -142,6 +153,15 @@ pub fn run(args: &McpProxy) -> Result<()> {
         }
         bridge.leave(END_WAIT)
     })
+}
+
+/// Turns true with SIGTERM, so that the server hears of the end. Where no signal can be heard the process
+/// ends without a word, as it would have.
+fn told_to_end() -> Arc<AtomicBool> {
+    let is_told = Arc::new(AtomicBool::new(false));
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&is_told));
+    is_told
 }
 
 /// The next line of the client, without its end; None: no more will come. Of one that is too long only

@@ -75,9 +75,9 @@ impl Store {
             inner.extend(names.iter().map(|name| folder.join(name)));
         }
         inner.sort();
-        let [logs, pending, servers] =
-            ["logs", "pending", "servers"].map(|name| self.home.join(name));
-        let others = [accounts, cache, logs, pending, servers];
+        let [logs, pending, serve, servers] =
+            ["logs", "pending", "serve", "servers"].map(|name| self.home.join(name));
+        let others = [accounts, cache, logs, pending, serve, servers];
         let all = [self.home.clone()].into_iter().chain(others).chain(inner);
         all.filter(|folder| folder.is_dir()).collect()
     }

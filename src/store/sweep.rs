@@ -24,6 +24,7 @@ impl Store {
         }
         let accounts = self.home.join("accounts");
         sweep_folder(&self.home);
+        sweep_folder(&self.home.join("serve"));
         for provider in file_names(&accounts).unwrap_or_default() {
             sweep_folder(&accounts.join(provider));
         }

@@ -1,5 +1,6 @@
 //! config.json, the rows in it, and the variables that choose or bring credentials.
 
+use std::cell::RefCell;
 use std::env;
 
 use crate::credential::Credential;
@@ -7,6 +8,7 @@ use crate::endpoint;
 use crate::error::Error;
 use crate::flows::doctor::{Facts, Finding};
 use crate::flows::environment;
+use crate::flows::gateway::settings::Settings;
 use crate::provider::{Provider, Providers};
 use crate::text::{harmless, variable_name};
 use crate::time::Timestamp;
@@ -37,10 +39,26 @@ pub fn rows(facts: &Facts) -> Vec<Finding> {
         ));
     }
     findings.extend(rows.iter().filter_map(|(row, _)| endpoints(row)));
+    findings.extend(gateway(facts));
     if findings.is_empty() {
         findings.push(Finding::ok("config", "the settings and all providers can be read"));
     }
     findings
+}
+
+/// The section `serve`, whether or not a gateway runs.
+fn gateway(facts: &Facts) -> Vec<Finding> {
+    let Ok(config) = facts.store.config() else { return Vec::new() };
+    let unknown = RefCell::new(Vec::new());
+    let read = Settings::of(&config, |words| unknown.borrow_mut().push(harmless(words, 200)));
+    let fix = "keyfob config path";
+    if let Err(error) = read {
+        let what = "the gateway's settings cannot be used";
+        return vec![Finding::error("serve_unreadable", what, error.to_string(), fix)];
+    }
+    let what = "a setting of the gateway has no meaning";
+    let warn = |cause| Finding::warning("serve_unknown_key", what, cause, fix);
+    unknown.into_inner().into_iter().map(warn).collect()
 }
 
 /// The first endpoint that no request may go to.

@@ -60,6 +60,8 @@ pub struct Prompt {
     pub headers: Vec<(String, String)>,
     /// What its conversation is known by here.
     pub conversation: Option<String>,
+    /// The client, if what it goes on from is named by the answer that it had before.
+    pub client_of_answers: Option<String>,
     pub id: String,
 }
 
@@ -87,9 +89,11 @@ impl Prompt {
         let model = model.ok_or_else(|| Refusal::new(400, "the body names no model"))?;
         let head = &exchange.head;
         let conversation = body::conversation(route, &body, |name| head.header(name));
-        // One client's names say nothing about another's.
         let conversation = conversation.filter(|_| settings.session_affinity);
-        let conversation = conversation.map(|name| format!("{} {name}", key.name));
+        let is_by_answers = settings.session_affinity
+            && *route == Route::Responses
+            && (conversation.is_none() || conversation == body.word("previous_response_id"));
+        let conversation = conversation.map(|name| conversation_of(&key.name, &name));
         let id = random::bytes::<16>().map_err(|error| Refusal::new(500, error.to_string()))?;
         Ok(Prompt {
             route: route.clone(),
@@ -98,10 +102,16 @@ impl Prompt {
             query: onward::without_key(&head.query),
             headers: head.headers().to_vec(),
             conversation,
+            client_of_answers: is_by_answers.then(|| key.name.clone()),
             id: text::hex(&id),
             body,
         })
     }
+}
+
+/// One client's names say nothing about another's.
+pub fn conversation_of(client: &str, name: &str) -> String {
+    format!("{client} {name}")
 }
 
 fn check_content(head: &Head) -> std::result::Result<(), Refusal> {

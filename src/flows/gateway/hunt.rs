@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::account::{Account, AccountId};
 use crate::credential::Credential;
 use crate::error::{Error, Result};
-use crate::flows::fresh::{self, Layer, Need};
+use crate::flows::fresh::Need;
 use crate::flows::gateway::Gateway;
 use crate::flows::gateway::forward::{
-    Answer, Prompt, Refusal, in_short, pass_back, status_of, words_of,
+    Answer, Prompt, Refusal, conversation_of, in_short, pass_back, status_of, words_of,
 };
 use crate::flows::gateway::ledger::{Place, Wait};
 use crate::flows::gateway::relay::{Relay, Relayed, passed_back, relay};
@@ -21,6 +21,7 @@ use crate::flows::{api, project};
 use crate::net::heartbeat;
 use crate::net::serve::Caller;
 use crate::net::stream::Stream;
+use crate::protocol::gateway::body;
 use crate::protocol::gateway::envelope::Envelope;
 use crate::protocol::gateway::limits::{self, Seen, Verdict};
 use crate::protocol::gateway::onward::{self, Asked, With};
@@ -29,6 +30,8 @@ use crate::provider::Dialect;
 use crate::store::CoolDown;
 use crate::time::{Timestamp, duration_in_words};
 
+/// The id of an answer stands within these.
+const BEGINNING_BYTES: usize = 4 * 1024;
 /// The caller went away: nginx's number for it, which no caller sees.
 const GONE: u16 = 499;
 
@@ -263,7 +266,7 @@ impl<'a> Hunt<'a> {
     fn fresh(&self, account: Account, need: Need, member: &Member) -> Result<Account> {
         let before = account.secret().clone();
         let tools = self.gateway.tools(self.roster);
-        let fresh = fresh::layer(Layer::Api, account, need, &tools)?;
+        let fresh = self.gateway.renewals.fresh(account, need, &tools)?;
         if *fresh.account.secret() != before {
             member.replace(fresh.account.clone());
         }
@@ -278,7 +281,9 @@ impl<'a> Hunt<'a> {
                 let is_page = stream.head.content_type == "text/html";
                 if (200..300).contains(&status) && !is_page {
                     let keepalive_s = self.roster.settings.keepalive;
-                    return match relay(stream, account, &self.caller, envelope, keepalive_s) {
+                    let mut hear = self.listener(&account.id);
+                    let caller = &self.caller;
+                    return match relay(stream, account, caller, envelope, keepalive_s, &mut hear) {
                         Relayed::Done => Outcome::Answered(status, None),
                         Relayed::Begun(rest) => Outcome::Answered(status, Some(rest)),
                         Relayed::Broken => Outcome::Gone,
@@ -300,6 +305,24 @@ impl<'a> Hunt<'a> {
                 Outcome::Failed(Verdict::Pass, Failure { last, why: in_short(&error) })
             }
             Err(error) => Outcome::Failed(Verdict::Elsewhere, Failure::of(error)),
+        }
+    }
+
+    /// Whoever goes on from an answer of Responses names it, and only the account that gave it has it.
+    fn listener(&self, id: &AccountId) -> impl FnMut(&[u8]) {
+        let mut client = self.prompt.client_of_answers.as_ref();
+        let mut beginning = Vec::new();
+        move |piece| {
+            let Some(name) = client else { return };
+            beginning.extend_from_slice(piece);
+            let answer = body::response_id(&beginning);
+            if answer.is_some() || beginning.len() > BEGINNING_BYTES {
+                client = None;
+            }
+            if let Some(answer) = answer {
+                let name = conversation_of(name, &answer);
+                self.gateway.ledger.belongs(&name, id, Timestamp::now_ms());
+            }
         }
     }
 

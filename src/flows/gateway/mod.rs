@@ -7,6 +7,7 @@ mod hunt;
 pub mod keys;
 pub mod ledger;
 pub mod relay;
+mod renewal;
 pub mod roster;
 pub mod settings;
 pub mod upkeep;
@@ -22,6 +23,7 @@ use crate::store::{ClientKey, Store};
 use crate::time::Timestamp;
 
 use ledger::Ledger;
+use renewal::Renewals;
 use roster::Roster;
 use settings::Settings;
 use upkeep::Upkeep;
@@ -34,6 +36,7 @@ pub struct Gateway {
     pub errands: Client,
     roster: RwLock<Arc<Roster>>,
     pub ledger: Ledger,
+    renewals: Renewals,
     upkeep: Mutex<Upkeep>,
     /// Where it listens.
     own: OnceLock<SocketAddr>,
@@ -74,6 +77,7 @@ impl Gateway {
             errands: Client::new(timeout_s),
             roster: RwLock::new(Arc::new(roster)),
             ledger,
+            renewals: Renewals::default(),
             upkeep: Mutex::new(Upkeep::new(&store, warn)),
             own: OnceLock::new(),
             started_at: Timestamp::now(),

@@ -113,13 +113,15 @@ pub fn passed_back(head: &Reply, account: &Account) -> Vec<(String, String)> {
     passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// Begins to send on a good answer, given by this account.
+/// Begins to send on a good answer, given by this account. `hear` is told its first bytes as they came,
+/// before the caller is.
 pub fn relay(
     stream: Stream,
     account: &Account,
     caller: &Caller,
     how: Envelope,
     keepalive_s: u64,
+    hear: &mut dyn FnMut(&[u8]),
 ) -> Relayed {
     let head = &stream.head;
     let is_events = head.content_type == "text/event-stream";
@@ -143,7 +145,8 @@ pub fn relay(
         (Envelope::CodeAssist, false) => beating(&outlet.clone(), || whole(stream, &outlet)),
         (Envelope::LastOfStream, _) => beating(&outlet.clone(), || last(stream, &outlet)),
         (Envelope::CodeAssist | Envelope::None, _) => {
-            Relay { stream, outlet, decoder, piece: vec![0; SMALL_PIECE_BYTES] }.begin(is_stream)
+            Relay { stream, outlet, decoder, piece: vec![0; SMALL_PIECE_BYTES] }
+                .begin(is_stream, hear)
         }
     }
 }
@@ -164,11 +167,11 @@ enum Step {
 
 impl Relay {
     /// The first bytes of a stream; all of another answer.
-    fn begin(mut self, is_stream: bool) -> Relayed {
+    fn begin(mut self, is_stream: bool, hear: &mut dyn FnMut(&[u8])) -> Relayed {
         let outlet = Arc::clone(&self.outlet);
         let step = beating(&outlet, || {
             loop {
-                match self.step() {
+                match self.step(hear) {
                     // Some events are all envelope.
                     Step::Sent if !is_stream || !lock(&self.outlet).caller.has_begun() => {}
                     step => return step,
@@ -194,7 +197,7 @@ impl Relay {
         let outlet = Arc::clone(&self.outlet);
         let step = beating(&outlet, || {
             loop {
-                match self.step() {
+                match self.step(&mut |_| ()) {
                     Step::Sent => {}
                     step => return step,
                 }
@@ -211,7 +214,7 @@ impl Relay {
         if has_begun && outlet.caller.end().is_ok() { Relayed::Done } else { Relayed::Broken }
     }
 
-    fn step(&mut self) -> Step {
+    fn step(&mut self, hear: &mut dyn FnMut(&[u8])) -> Step {
         let read = match self.stream.read(&mut self.piece) {
             Ok(0) => return Step::End,
             Ok(read) => read,
@@ -223,6 +226,7 @@ impl Relay {
         if !outlet.caller.has_begun() && bytes.starts_with(b"event: error") {
             return Step::Error(Error::temporary("the answer began with an error"));
         }
+        hear(bytes);
         let is_sent = match &mut self.decoder {
             None => outlet.piece(bytes),
             Some(decoder) => match envelope::out_of_events(decoder, bytes) {

@@ -213,16 +213,26 @@ impl Roster {
         key: &ClientKey,
         rank: usize,
     ) -> std::result::Result<Vec<Target>, Nobody> {
-        let (pool, model) = self.pool(name, dialect, key);
-        let pool: Vec<_> =
-            pool.into_iter().filter(|one| !one.is_excluded(&model, &self.settings)).collect();
+        let (mut pool, model) = self.pool(name, dialect, key);
         let speaks = |member: &&Arc<Member>| member.face(dialect).is_some();
+        let is_spoken = pool.iter().any(|member| speaks(&member));
+        pool.retain(|member| !member.is_excluded(&model, &self.settings));
         let speaking: Vec<_> = pool.iter().filter(speaks).collect();
         let with = |wanted: Option<bool>| {
             let fitting = speaking.iter().filter(|member| member.has(&model) == wanted);
             fitting.map(|member| Arc::clone(member)).collect::<Vec<_>>()
         };
         let mut chosen = with(Some(true));
+        if !chosen.is_empty() {
+            // A list that did not come says nothing against an account of the same provider.
+            let is_alike = |member: &&&Arc<Member>| {
+                let mut known = chosen.iter();
+                member
+                    .has(&model)
+                    .unwrap_or_else(|| known.any(|known| known.id.provider == member.id.provider))
+            };
+            chosen = speaking.iter().filter(is_alike).map(|member| Arc::clone(member)).collect();
+        }
         if chosen.is_empty() {
             let elsewhere = pool.iter().filter(|member| {
                 !member.faces.is_empty() && !speaks(member) && member.has(&model) == Some(true)
@@ -242,13 +252,13 @@ impl Roster {
             // Its list need not name all that it has; the provider itself knows best.
             chosen = with(Some(false));
         }
-        match (chosen.is_empty(), speaking.is_empty()) {
+        match (chosen.is_empty(), is_spoken) {
             (false, _) => {
                 let target = |member| Target { member, model: model.clone(), rank };
                 Ok(chosen.into_iter().map(target).collect())
             }
-            (true, false) => Err(Nobody::UnknownModel),
-            (true, true) => Err(Nobody::NoAccount),
+            (true, true) => Err(Nobody::UnknownModel),
+            (true, false) => Err(Nobody::NoAccount),
         }
     }
 
@@ -318,8 +328,10 @@ impl Roster {
                 Dialect::OpenaiResponses,
             ];
             let wanted = dialects.into_iter().filter(|one| dialect.is_none_or(|d| d == *one));
-            let mut targets = wanted.filter_map(|one| self.targets(alias, one, key).ok());
-            if let Some(first) = targets.find_map(|targets| targets.into_iter().next()) {
+            let mut targets = wanted.filter_map(|one| self.targets(alias, one, key).ok()).flatten();
+            // That somebody may know a name better than its list is no reason to offer it.
+            let can_be_had = |target: &Target| target.member.has(&target.model) != Some(false);
+            if let Some(first) = targets.find(can_be_had) {
                 add(alias.clone(), alias, &first.member.id.provider);
             }
         }

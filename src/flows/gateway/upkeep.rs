@@ -182,8 +182,7 @@ impl Gateway {
 
     fn ask_for_lists(self: &Arc<Self>, now_ms: i64) {
         let roster = self.roster();
-        let can_list = |member: &&Arc<Member>| member.is_usable() && !member.faces.is_empty();
-        for member in roster.members.iter().filter(can_list) {
+        for member in roster.members.iter().filter(|member| can_list(member)) {
             {
                 let mut upkeep = self.upkeep();
                 let not_before = upkeep.lists.get(&member.id).copied().unwrap_or(0);
@@ -224,14 +223,26 @@ impl Gateway {
         Ok(())
     }
 
+    /// Whether somebody is being asked for its models, or is to be asked for the first time.
+    fn waits_for_lists(&self) -> bool {
+        let roster = self.roster();
+        let upkeep = self.upkeep();
+        let mut listing = roster.members.iter().filter(|member| can_list(member));
+        upkeep.lists_under_way > 0 || listing.any(|member| !upkeep.lists.contains_key(&member.id))
+    }
+
     /// Every model that this key can ask for.
     pub fn models(&self, key: &ClientKey, dialect: Option<Dialect>) -> Vec<Listed> {
         let deadline = std::time::Instant::now() + LIST_PATIENCE;
-        while self.upkeep().lists_under_way > 0 && std::time::Instant::now() < deadline {
+        while self.waits_for_lists() && std::time::Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
         }
         self.roster().listing(key, dialect)
     }
+}
+
+fn can_list(member: &Member) -> bool {
+    member.is_usable() && !member.faces.is_empty()
 }
 
 /// How long before its end an account's token is renewed, if that time has come.

@@ -40,7 +40,8 @@ impl Body {
         serde_json::from_str(self.raw(name)?).ok()
     }
 
-    fn word(&self, name: &str) -> Option<String> {
+    /// A member that is a text and not an empty one.
+    pub fn word(&self, name: &str) -> Option<String> {
         match self.value(name)? {
             Value::String(word) if !word.is_empty() => Some(word),
             _ => None,
@@ -135,6 +136,15 @@ pub fn conversation<'a>(
     found.or_else(|| by_header(&["x-session-affinity"])).filter(|name| name.len() <= 1024)
 }
 
+/// The id of an answer of Responses, whole or streamed, if it stands in these first bytes.
+pub fn response_id(beginning: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(beginning);
+    let (_, after) = text.split_once("\"id\"")?;
+    let after = after.trim_start().strip_prefix(':')?;
+    let mut ids = Deserializer::from_str(after).into_iter::<String>();
+    ids.next()?.ok().filter(|id| !id.is_empty() && id.len() <= 1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,5 +204,17 @@ mod tests {
         let header = |name: &str| (name == "session_id").then_some("s");
         let found = conversation(&Route::Responses, &body("{}"), header);
         assert_eq!(found.as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn an_answer_says_its_id_first() {
+        let of = |text: &str| response_id(text.as_bytes());
+        let whole = "{\n  \"id\": \"resp_1\",\n  \"output\":[{\"id\":\"msg_1\"}]";
+        assert_eq!(of(whole).as_deref(), Some("resp_1"));
+        let event = "event: response.created\ndata: {\"response\":{\"id\":\"resp_2\",\"object\"";
+        assert_eq!(of(event).as_deref(), Some("resp_2"));
+        for text in ["", "{\"id\"", "{\"id\": \"resp_", "{\"id\": 7}", "{\"id\":\"\"}"] {
+            assert_eq!(of(text), None, "{text}");
+        }
     }
 }

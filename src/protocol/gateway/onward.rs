@@ -111,6 +111,10 @@ pub fn request(asked: &Asked, with: &With) -> Result<(Request<Secret>, Envelope)
         onward.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     }
     pass_on(&mut onward, asked)?;
+    if envelope == Envelope::LastOfStream {
+        // The caller's wish is for the answer that is made of it.
+        onward.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    }
     add_own(&mut onward, with)?;
     Ok((onward, envelope))
 }
@@ -191,7 +195,11 @@ fn pass_on(onward: &mut Request<Secret>, asked: &Asked) -> Result<()> {
         }
         let wrong = || Error::usage(format!("the header {name} cannot be passed on"));
         let header = HeaderName::try_from(name).map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+        // A list may come in several lines (RFC 9110, section 5.3).
+        let before = onward.headers().get(&header).filter(|_| LISTS.contains(&name.as_str()));
+        let before = before.and_then(|before| before.to_str().ok());
+        let whole = before.map_or(value.clone(), |before| format!("{before},{value}"));
+        let mut value = HeaderValue::from_str(&whole).map_err(|_| wrong())?;
         value.set_sensitive(true);
         onward.headers_mut().insert(header, value);
     }

@@ -50,6 +50,22 @@ fn a_key_that_nobody_knows_is_a_warning_in_its_place() {
 }
 
 #[test]
+fn settings_of_the_gateway_are_read_though_none_runs() {
+    let place = healthy();
+    let rows = json!({MY_IDP: row_of(&place.idp)});
+    let serve = json!({"routing": "hunter2", "management_key": "hunter2"});
+    place.home.write_config(&json!({"providers": rows, "serve": serve}));
+    let output = offline(&place).run();
+    only(&output, &[("serve_unreadable", "error")]);
+    assert!(output.stdout.contains("serve.routing") && !output.stdout.contains("hunter2"));
+    let serve = json!({"max_cool_down": 5});
+    place.home.write_config(&json!({"providers": rows, "serve": serve}));
+    let output = offline(&place).run();
+    only(&output, &[("serve_unknown_key", "warning")]);
+    assert!(text(&fault(&output, "serve_unknown_key"), "cause").contains("max_cool_down"));
+}
+
+#[test]
 fn an_address_that_no_request_may_go_to_is_told() {
     let place = healthy();
     let mut row = row_of(&place.idp);

@@ -26,6 +26,16 @@ fn the_end_of_stdin_ends_the_session() {
 }
 
 #[test]
+fn who_is_told_to_end_tells_the_server() {
+    let server = McpServer::serving(Script::of(LATEST));
+    let proxy = Proxy::in_session(&server);
+    proxy.running.kill("TERM");
+    let output = proxy.running.wait(Duration::from_secs(5)).ok().stderr.clone();
+    assert_eq!(output, "");
+    assert_eq!(server.seen_of("DELETE")[0].header("mcp-session-id"), Some(SESSION));
+}
+
+#[test]
 fn a_server_that_hangs_at_the_end_holds_up_nobody() {
     let server = McpServer::serving(
         Script::of(LATEST).on("DELETE", |_, out| out.hang()).on("tools/call", |_, out| out.hang()),

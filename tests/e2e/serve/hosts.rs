@@ -131,8 +131,6 @@ fn a_path_that_leads_nowhere_is_told_where_there_is_something() {
         "/chat/completions",
         "/healthz/x",
         "/metrics",
-        "/manage",
-        "/manage/api/accounts",
         "/favicon.ico",
     ] {
         for ask in [gateway.get(path), gateway.post(path, PROMPT)] {

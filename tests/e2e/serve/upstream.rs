@@ -97,6 +97,11 @@ impl Upstream {
         prompts[0].clone()
     }
 
+    /// How often it was asked for its models.
+    pub fn list_count(&self) -> usize {
+        lock(&self.world).lists.len()
+    }
+
     /// Everything that came, lists too, as text.
     pub fn all_text(&self) -> String {
         let world = lock(&self.world);
@@ -121,12 +126,6 @@ impl Upstream {
     #[track_caller]
     pub fn has_prompts(&self, count: usize, limit: Duration) {
         self.wait("prompt", limit, |world| (world.prompts.len() >= count).then_some(()));
-    }
-
-    /// Waits until it was asked for its models so often.
-    #[track_caller]
-    pub fn has_lists(&self, count: usize, limit: Duration) {
-        self.wait("list", limit, |world| (world.lists.len() >= count).then_some(()));
     }
 
     /// Waits until a caller was seen to go, and says when.

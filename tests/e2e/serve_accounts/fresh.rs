@@ -165,6 +165,47 @@ fn what_another_process_renewed_is_used_and_not_renewed_again() {
     assert_eq!((kit.api.renewals("one"), kit.api.reused()), (1, 0));
 }
 
+/// Whoever asks meanwhile is answered by another account, and the issuer is asked once.
+#[test]
+fn an_issuer_that_is_down_holds_nobody_up() {
+    let kit = Kit::new();
+    kit.keys(CHAT, &["good"]);
+    kit.signed_in("one", NOT_DUE_S);
+    let serving = kit.serve();
+    kit.api.renews("one", Renews::Fails(503));
+    kit.api.renews_slowly(Duration::from_secs(1));
+    kit.api.expire("one");
+    let begun = Instant::now();
+    let all: Vec<_> = (0..12).map(|_| serving.begin(&chat())).collect();
+    for stream in all {
+        let answer = super::kit::rest(stream);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "one after the other: {:?}", begun.elapsed());
+    assert_eq!(kit.api.renewals("one"), 1);
+    // A moment later it is asked again.
+    kit.api.renews("one", Renews::Well);
+    eventually("the account answers", SOON, || {
+        (serving.answered_by(&chat()) == "one").then_some(())
+    });
+    assert_eq!((kit.api.renewals("one"), kit.api.reused()), (2, 0));
+}
+
+/// In its last minute a token is as good as before, whatever the issuer does.
+#[test]
+fn a_token_that_nobody_renews_is_used_to_its_end_without_a_delay() {
+    let kit = Kit::new();
+    kit.signed_in("one", 40);
+    kit.api.renews("one", Renews::Fails(503));
+    let serving = kit.serve();
+    for _ in 0..20 {
+        assert_eq!(serving.answered_by(&chat()), "one");
+    }
+    // Of the background, of the list of models, and of the requests.
+    let renewals = kit.api.renewals("one");
+    assert!(renewals <= 4, "{renewals} renewals");
+}
+
 /// What has no token to renew it with is left alone.
 #[test]
 fn a_token_without_successor_is_used_to_its_end() {

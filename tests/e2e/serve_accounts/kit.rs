@@ -260,6 +260,17 @@ impl Serving {
     }
 }
 
+/// Waits until the lists of models came.
+#[track_caller]
+pub fn listed(serving: &Serving, model: &str) {
+    eventually("the list of models", LIMIT, || {
+        let key = format!("Bearer {}", serving.key);
+        let url = format!("{}/v1/models", serving.url);
+        let page = browser::request("GET", &url, &[("Authorization", &key)], "").ok()?;
+        page.body.contains(&format!("\"{model}\"")).then_some(())
+    });
+}
+
 /// The end of an answer that was begun.
 pub fn rest(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::kit::{ASSIST, CHAT, Kit, PLACED, Prompt, Serving, eventually, retry_after};
-use crate::support::browser;
+use super::kit::{ASSIST, CHAT, Kit, PLACED, Prompt, listed, retry_after};
 use crate::support::many_api::{Does, Says};
 
 const LIMIT_S: &str = "60";
@@ -98,16 +97,6 @@ fn an_account_in_two_projects_counts_as_one_that_was_asked() {
     kit.api.does("b", Does::Refuse(500, "oops"));
     let serving = kit.serve();
     assert_eq!(serving.answered_by(&Prompt::to(PLACED, "m")), "c", "{:?}", kit.api.order());
-}
-
-/// Waits until the lists of models came.
-fn listed(serving: &Serving, model: &str) {
-    eventually("the list of models", super::kit::LIMIT, || {
-        let key = format!("Bearer {}", serving.key);
-        let url = format!("{}/v1/models", serving.url);
-        let page = browser::request("GET", &url, &[("Authorization", &key)], "").ok()?;
-        page.body.contains(&format!("\"{model}\"")).then_some(())
-    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A conversation and its account: what a provider remembers of it is with that account.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::kit::{
     CHAT, GOOGLE, Kit, MESSAGES, Prompt, RESPONSES, SIGNED, SOON, Serving, eventually, rest,
@@ -76,6 +76,37 @@ fn one_clients_conversations_say_nothing_about_anothers() {
         page.header("x-account").map(str::to_owned)
     });
     assert_ne!(first, second);
+}
+
+/// The id of an answer of Responses, streamed or whole.
+fn id_of(body: &str) -> String {
+    let first = body.split("data: ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or(body);
+    let value: Value = serde_json::from_str(first).unwrap_or_else(|e| panic!("{e}: {body}"));
+    let id = value["response"]["id"].as_str().or(value["id"].as_str());
+    id.unwrap_or_else(|| panic!("no id in {body}")).to_owned()
+}
+
+/// Only the account that gave an answer has it: each turn names the one before.
+#[test]
+fn an_answer_that_is_gone_on_from_leads_to_the_account_that_gave_it() {
+    for is_streamed in [false, true] {
+        let kit = Kit::new();
+        kit.keys(RESPONSES, &NAMES);
+        let serving = kit.serve();
+        let prompt = || match is_streamed {
+            true => Prompt::to(RESPONSES, "m").streamed(),
+            false => Prompt::to(RESPONSES, "m"),
+        };
+        let first = serving.ask(&prompt());
+        let who = first.header("x-account").expect("an account").to_owned();
+        let mut id = id_of(&first.body);
+        for turn in 0..5 {
+            let page = serving.ask(&prompt().with("previous_response_id", json!(id)));
+            assert_eq!(page.header("x-account"), Some(who.as_str()), "{turn} {is_streamed}");
+            id = id_of(&page.body);
+            serving.answered_by(&prompt());
+        }
+    }
 }
 
 /// A tool that asks several things at once for one conversation.

@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::kit::{CHAT, Kit, MESSAGES, Prompt, SIGNED, SOON, chat, eventually, words};
+use super::kit::{CHAT, Kit, MESSAGES, Prompt, SIGNED, SOON, chat, eventually, listed, words};
 use crate::support::many_api::{Does, Says};
 
 fn limit() -> Does {
@@ -133,4 +133,22 @@ fn no_more_accounts_are_asked_than_the_settings_allow() {
         assert_eq!((page.status, words(&page).as_str()), (500, "oops"), "{page:#?}");
         assert_eq!(kit.api.asked().len(), wanted, "{most}");
     }
+}
+
+/// A list of models may fail where prompts do not.
+#[test]
+fn an_account_whose_list_of_models_did_not_come_takes_its_turns() {
+    let kit = Kit::new();
+    kit.keys(CHAT, &["a", "b"]);
+    kit.signed_in("other", 3_000);
+    kit.api.lists(&["m"]);
+    kit.api.lists_nothing_for("b");
+    kit.api.lists_nothing_for("other");
+    let serving = kit.serve();
+    listed(&serving, "m");
+    (0..6).for_each(|_| drop(serving.answered_by(&chat())));
+    // Another provider need not have it.
+    assert_eq!(["a", "b"].map(|name| kit.api.count(name)), [3, 3]);
+    kit.api.does("a", limit());
+    assert_eq!(serving.answered_by(&chat()), "b");
 }

@@ -23,9 +23,10 @@ use super::model_api::Api;
 use super::tls::Server;
 use crate::network::fake_proxy::Proxy;
 use crate::run::seats::door;
+use crate::serve::upstream::Upstream;
 
 /// Files that take a port and never read a request from it, and why.
-const NO_SERVERS: [(&str, &str); 9] = [
+const NO_SERVERS: [(&str, &str); 10] = [
     ("azure.rs", "nobody accepts: its queue is kept full"),
     ("codemie/under_way.rs", "takes the port of the callback"),
     ("doctor/settings.rs", "takes the port of the callback"),
@@ -33,6 +34,7 @@ const NO_SERVERS: [(&str, &str); 9] = [
     ("login/port.rs", "takes the port of the callback"),
     ("login/signal.rs", "sees whether the port is free again"),
     ("mcp_auth/public.rs", "a trap that nobody may connect to"),
+    ("mcp_relay/refused.rs", "a trap that nobody may connect to"),
     ("provider/add.rs", "sees whether a port is free"),
     ("token/faults.rs", "closed before anybody connects"),
 ];
@@ -94,6 +96,10 @@ fn servers() -> Vec<(&'static str, Start)> {
         ("mcp", || {
             let server = McpServer::serving(Script::default());
             of(&server.url(), server)
+        }),
+        ("upstream", || {
+            let upstream = Upstream::good();
+            of(&upstream.origin(), upstream)
         }),
         ("mute", || at(Server::mute)),
         ("resetting", || at(Server::resetting)),

@@ -45,6 +45,8 @@ struct Inner {
     asked: Vec<Asked>,
     /// The models of GET /v1/models; none: there is no such list.
     models: Vec<String>,
+    /// The accounts that get no list.
+    unlisted: Vec<String>,
     issuer: Issuer,
     is_released: bool,
     /// Prompts that wait for a release.
@@ -107,6 +109,11 @@ impl ManyApi {
     /// The models that it lists from now on.
     pub fn lists(&self, ids: &[&str]) {
         self.world.inner().models = ids.iter().map(|id| (*id).to_owned()).collect();
+    }
+
+    /// There is no list for this account.
+    pub fn lists_nothing_for(&self, account: &str) {
+        self.world.inner().unlisted.push(account.to_owned());
     }
 
     /// Tokens as if the account had just signed in.

@@ -57,8 +57,11 @@ pub fn exchange(stream: &mut TcpStream, request: &Request, world: &World) -> io:
         known.unwrap_or_else(|| ("?".to_owned(), false))
     };
     if request.method == "GET" {
-        let models = world.inner().models.clone();
-        if models.is_empty() {
+        let (models, unlisted) = {
+            let inner = world.inner();
+            (inner.models.clone(), inner.unlisted.clone())
+        };
+        if models.is_empty() || unlisted.contains(&account) {
             return Answer::json(404, &json!({"error": {"message": "no list"}})).send(stream);
         }
         let models: Vec<Value> = models.iter().map(|id| json!({"id": id})).collect();
