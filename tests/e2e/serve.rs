@@ -3,13 +3,13 @@
 //! are in `routes`, over the strict API of `support/model_api`.
 
 mod bodies;
-mod client;
+pub mod client;
 mod crowd;
 mod door;
 mod gone;
 mod hosts;
 mod keys;
-mod kit;
+pub mod kit;
 mod listening;
 mod lists;
 mod names;
