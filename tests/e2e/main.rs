@@ -30,6 +30,7 @@ mod run;
 mod scripts;
 mod serve;
 mod serve_accounts;
+mod serve_manage;
 mod setup;
 mod source;
 mod store;

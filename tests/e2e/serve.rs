@@ -3,16 +3,18 @@
 //! are in `routes`, over the strict API of `support/model_api`.
 
 mod bodies;
-mod client;
+pub mod client;
 mod crowd;
 mod door;
 mod gone;
 mod hosts;
 mod keys;
-mod kit;
+pub mod kit;
+mod listening;
 mod lists;
 mod names;
 mod passing;
+mod providers;
 mod relay;
 mod routes;
 mod silence;

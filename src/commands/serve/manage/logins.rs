@@ -7,6 +7,7 @@ use std::time::Duration;
 use argh::FromArgs;
 use serde_json::{Value, json};
 
+use crate::account::is_provider_name;
 use crate::commands::App;
 use crate::commands::login::{self, Login};
 use crate::commands::serve::manage::{Answer, Wrong, ok, word};
@@ -17,7 +18,7 @@ use crate::flows::keep::SignedIn;
 use crate::flows::{device, finish};
 use crate::pending::{Begun, PendingLogin};
 use crate::protocol::{callback, session};
-use crate::provider::{Provider, Way};
+use crate::provider::{Provider, Shows, Way};
 use crate::time::Timestamp;
 
 /// Those that one can sign in to with a browser or a code.
@@ -67,17 +68,19 @@ fn shown(login: &PendingLogin) -> Value {
 
 pub fn begin(body: &Value) -> Answer {
     let provider = word(body, "provider")?.ok_or_else(|| Error::usage("which provider?"))?;
+    if !is_provider_name(provider) {
+        return Err(Error::usage("no provider is called so").or_try("keyfob provider list").into());
+    }
     let account = word(body, "account")?.filter(|name| !name.is_empty());
     let name = account.map_or(provider.to_owned(), |account| format!("{provider}/{account}"));
     let mut words = vec![name.as_str(), "--print-auth-url", "--no-input"];
-    if word(body, "way")? == Some("device") {
-        words.push("--device");
+    match word(body, "way")? {
+        None | Some("browser") => {}
+        Some("device") => words.push("--device"),
+        Some(_) => return Err(Error::usage("the ways are browser and device").into()),
     }
     if body["accept_terms"] == true {
         words.push("--accept-terms");
-    }
-    if words[0].starts_with('-') {
-        return Err(Error::usage("no provider is called so").into());
     }
     let args = Login::from_args(&["keyfob login"], &words)
         .map_err(|early| Error::usage(crate::text::harmless(early.output.trim(), 200)))?;
@@ -137,13 +140,22 @@ pub fn go_on(login_id: &str, body: &Value, gateway: &Arc<Gateway>) -> Answer {
 fn with_callback(begun: &PendingLogin, pasted: &str, gateway: &Gateway) -> Result<SignedIn> {
     let found = match begun.begun {
         Begun::Cookie { .. } => session::parse_callback(pasted),
-        // A page may show the code alone.
-        _ => callback::parse(pasted).or_else(|| callback::parse_code(pasted)),
+        _ if shows_code(begun) => callback::parse_code(pasted),
+        _ => callback::parse(pasted),
     };
     let found = found
         .ok_or_else(|| Error::usage("this holds no code of a sign-in; copy the whole address"))?;
     let (client, store) = (&gateway.errands, &gateway.store);
     finish::finish(found, &begun.login_id, Amend::default(), client, store)
+}
+
+/// Whether the browser ends on a page that shows a code alone. Elsewhere any word would pass for one, and
+/// the provider that is shown it ends the sign-in.
+fn shows_code(begun: &PendingLogin) -> bool {
+    let page = begun.provider.redirect.hosted.as_ref();
+    page.is_some_and(|page| {
+        page.shows == Shows::Code && begun.redirect_uri() == Some(page.url.as_str())
+    })
 }
 
 fn told(signed_in: &SignedIn) -> Value {

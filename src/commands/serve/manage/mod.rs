@@ -130,7 +130,9 @@ impl Manage {
         let path = exchange.head.path.clone();
         let method = exchange.head.method.clone();
         let rest = path.strip_prefix("/manage/api/").unwrap_or_default();
-        let parts: Vec<String> = rest.split('/').map(form::decode).collect();
+        // In a path a plus is no blank: names are addresses of people, too.
+        let parts = rest.split('/').map(|part| form::decode(&part.replace('+', "%2B")));
+        let parts: Vec<String> = parts.collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let gateway = &self.gateway;
         match (method.as_str(), parts.as_slice()) {
