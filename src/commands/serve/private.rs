@@ -165,6 +165,14 @@ fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or(1)
 }
 
+/// The set of signals that this process was started to ignore, where the system tells.
+#[cfg(unix)]
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// Signals that would end this process before the command, and the gateway under its feet.
 struct Signals(Vec<(&'static str, Arc<AtomicBool>)>);
 
@@ -174,9 +182,10 @@ impl Signals {
     fn hear() -> Result<Signals> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
         let mut heard = Vec::new();
-        for (name, number) in
-            [("HUP", SIGHUP), ("INT", SIGINT), ("QUIT", SIGQUIT), ("TERM", SIGTERM)]
-        {
+        let ignored = ignored();
+        let all = [("HUP", SIGHUP), ("INT", SIGINT), ("QUIT", SIGQUIT), ("TERM", SIGTERM)];
+        // Whoever ignores one here (`nohup`, a shell's `&`) means the command, which inherits that.
+        for (name, number) in all.into_iter().filter(|(_, n)| ignored >> (n - 1) & 1 == 0) {
             let flag = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(number, Arc::clone(&flag)).map_err(|error| {
                 Error::failed(format!("no signal can be heard: {}", text::cause(&error)))
