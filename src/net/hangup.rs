@@ -1,8 +1,9 @@
 //! A way to end a request that another thread waits for: its connection is shut, and the wait is over.
 //! ureq can shut all connections of an agent at once, but not the one of a request; so the connector
-//! remembers how each is shut, and each use says for whom it is.
+//! remembers how each is shut, and each use says for whom it is. It also sees when a connection that was
+//! kept from an earlier request had ended before the next one reached its server.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +20,14 @@ use ureq::unversioned::transport::{
 thread_local! {
     /// For whom this thread's requests are.
     static CURRENT: RefCell<Option<Hangup>> = const { RefCell::new(None) };
+    static WAS_STALE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a request of this thread, since this was asked last, failed as the connection that was kept
+/// for it had ended: not a byte of an answer came. Servers close what is idle, and may do so while the
+/// next request is on its way; on a new connection it is as good as before.
+pub fn was_stale() -> bool {
+    WAS_STALE.take()
 }
 
 /// Ends the requests that are made within `during`, from any thread.
@@ -148,7 +157,8 @@ impl Connector for OneByOne {
             },
         };
         let shut = std::mem::take(&mut *lock(&seen));
-        Ok(Some(Watched { inner, wire: Arc::new(Wire { shut, user: Mutex::new(0) }) }))
+        let wire = Arc::new(Wire { shut, user: Mutex::new(0) });
+        Ok(Some(Watched { inner, wire, has_served: false, is_again: false }))
     }
 }
 
@@ -156,9 +166,19 @@ impl Connector for OneByOne {
 pub struct Watched {
     inner: Box<dyn Transport>,
     wire: Arc<Wire>,
+    /// Bytes have come on it.
+    has_served: bool,
+    /// It is used another time, and nothing has come since.
+    is_again: bool,
 }
 
 impl Watched {
+    fn note_end(&self, is_over: bool) {
+        if self.is_again && is_over {
+            WAS_STALE.set(true);
+        }
+    }
+
     fn take_up(&self) -> Result<(), ureq::Error> {
         CURRENT.with_borrow(|current| {
             let Some(Hangup(inner)) = current else {
@@ -187,12 +207,20 @@ impl Transport for Watched {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.take_up()?;
-        self.inner.transmit_output(amount, timeout)
+        self.is_again = self.has_served;
+        let outcome = self.inner.transmit_output(amount, timeout);
+        self.note_end(matches!(outcome, Err(ureq::Error::Io(_))));
+        outcome
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.take_up()?;
-        heartbeat::await_input(&mut *self.inner, timeout)
+        let outcome = heartbeat::await_input(&mut *self.inner, timeout);
+        self.note_end(matches!(outcome, Ok(false) | Err(ureq::Error::Io(_))));
+        if matches!(outcome, Ok(true)) {
+            (self.has_served, self.is_again) = (true, false);
+        }
+        outcome
     }
 
     fn is_open(&mut self) -> bool {

@@ -18,9 +18,9 @@ use crate::flows::gateway::ledger::{Place, Wait};
 use crate::flows::gateway::relay::{Relay, Relayed, passed_back, relay};
 use crate::flows::gateway::roster::{Face, Member, Roster, Target};
 use crate::flows::{api, project};
-use crate::net::heartbeat;
 use crate::net::serve::Caller;
 use crate::net::stream::Stream;
+use crate::net::{hangup, heartbeat};
 use crate::protocol::gateway::body;
 use crate::protocol::gateway::envelope::Envelope;
 use crate::protocol::gateway::limits::{self, Seen, Verdict};
@@ -240,8 +240,7 @@ impl<'a> Hunt<'a> {
             let error = Error::temporary("it went away");
             return Outcome::Failed(Verdict::Elsewhere, Failure::of(error));
         };
-        let mut need = Need::Usual;
-        let mut account = known;
+        let (mut account, mut need, mut is_first) = (known, Need::Usual, true);
         loop {
             account = match self.fresh(account, need, &target.member) {
                 Ok(account) => account,
@@ -252,15 +251,26 @@ impl<'a> Hunt<'a> {
                 }
             };
             let outcome = self.ask_with(&account, face, place);
-            let is_first = matches!(need, Need::Usual);
-            match outcome {
+            if !is_first || !matches!(outcome, Outcome::Failed(Verdict::SignIn, _)) {
+                return outcome;
+            }
+            is_first = false;
+            if account.can_refresh() {
                 // Ended before its time: renewed once, and asked again.
-                Outcome::Failed(Verdict::SignIn, _) if is_first && account.can_refresh() => {
-                    need = Need::Renewed;
-                }
-                outcome => return outcome,
+                need = Need::Renewed;
+            } else if let Some(successor) = self.successor(&account) {
+                account = successor;
+            } else {
+                return outcome;
             }
         }
+    }
+
+    /// The account with what somebody gave it while its credential was on its way.
+    fn successor(&self, account: &Account) -> Option<Account> {
+        let roster = self.gateway.roster();
+        let member = roster.members.iter().find(|member| member.id == account.id)?;
+        member.account().filter(|now| now.secret() != account.secret())
     }
 
     fn fresh(&self, account: Account, need: Need, member: &Member) -> Result<Account> {
@@ -274,7 +284,7 @@ impl<'a> Hunt<'a> {
     }
 
     fn ask_with(&self, account: &Account, face: &Face, place: &Place) -> Outcome {
-        match self.open(account, face, place) {
+        match self.opened(account, face, place) {
             Ok((stream, envelope)) => {
                 let status = stream.head.status;
                 api::keep_rotated(account, &stream.head, &self.gateway.store);
@@ -323,6 +333,17 @@ impl<'a> Hunt<'a> {
                 let name = conversation_of(name, &answer);
                 self.gateway.ledger.belongs(&name, id, Timestamp::now_ms());
             }
+        }
+    }
+
+    /// Once more if the connection was one that had ended since its last use: that is no account's fault.
+    fn opened(&self, account: &Account, face: &Face, place: &Place) -> Result<(Stream, Envelope)> {
+        hangup::was_stale();
+        match self.open(account, face, place) {
+            Err(_) if hangup::was_stale() && !self.caller.is_gone() => {
+                self.open(account, face, place)
+            }
+            outcome => outcome,
         }
     }
 

@@ -163,6 +163,9 @@ impl Caller {
         };
         if side.wants_close {
             text.push_str("Connection: close\r\n");
+        } else if !side.is_http11 {
+            // Or it would take the end of the connection for the end of the answer.
+            text.push_str("Connection: keep-alive\r\n");
         }
         text.push_str("\r\n");
         let outcome = (&*side.socket).write_all(text.as_bytes());

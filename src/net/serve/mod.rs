@@ -24,6 +24,8 @@ const STACK_BYTES: usize = 256 * 1024;
 const REST_STACK_BYTES: usize = STACK_BYTES + 16 * 1024;
 /// A process without descriptors left gets some back when a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// However little the system gives, so many are taken.
+const FEWEST_CONNECTIONS: usize = 16;
 
 /// Bound and not yet answering.
 pub struct Server {
@@ -33,7 +35,8 @@ pub struct Server {
 
 /// What the connections of one server share.
 struct Shared {
-    most_connections: usize,
+    /// Less than was wished for where the system gives fewer descriptors.
+    most_connections: AtomicUsize,
     connections: AtomicUsize,
     in_flight: AtomicUsize,
     is_closing: AtomicBool,
@@ -50,7 +53,7 @@ impl Server {
     pub fn bind(address: SocketAddr, most_connections: usize) -> io::Result<Server> {
         let listener = TcpListener::bind(address)?;
         let shared = Shared {
-            most_connections,
+            most_connections: AtomicUsize::new(most_connections),
             connections: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             is_closing: AtomicBool::new(false),
@@ -85,7 +88,12 @@ impl Server {
             match accepted {
                 Ok((socket, peer)) => self.shared.take(socket, peer, answer),
                 // Out of descriptors, or a client that went away before it was here.
-                Err(_) => thread::sleep(ACCEPT_PAUSE),
+                Err(error) => {
+                    if is_out_of_descriptors(&error) {
+                        self.shared.learn_limit();
+                    }
+                    thread::sleep(ACCEPT_PAUSE);
+                }
             }
         }
     }
@@ -115,7 +123,7 @@ impl Drop for Counted {
 impl Shared {
     fn take(self: &Arc<Shared>, socket: TcpStream, peer: SocketAddr, answer: &Arc<Answer>) {
         let counted = Counted::new(self, |shared| &shared.connections);
-        if self.connections.load(Ordering::SeqCst) > self.most_connections {
+        if self.connections.load(Ordering::SeqCst) > self.most_connections() {
             wire::turn_away(&socket);
             return;
         }
@@ -178,14 +186,33 @@ impl Shared {
         let _ = thread::Builder::new().stack_size(REST_STACK_BYTES).spawn(work);
     }
 
+    fn most_connections(&self) -> usize {
+        self.most_connections.load(Ordering::SeqCst)
+    }
+
     /// Half of what may be is a reason not to keep connections for later.
     fn is_full(&self) -> bool {
-        self.connections.load(Ordering::SeqCst) > self.most_connections / 2 + 1
+        self.connections.load(Ordering::SeqCst) > self.most_connections() / 2 + 1
+    }
+
+    /// As many as there are now were too many: whoever comes next would wait for one to end, and an
+    /// answer needs descriptors of its own.
+    fn learn_limit(&self) {
+        let learnt = (self.connections.load(Ordering::SeqCst) / 4 * 3).max(FEWEST_CONNECTIONS);
+        self.most_connections.fetch_min(learnt, Ordering::SeqCst);
     }
 
     fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::SeqCst)
     }
+}
+
+/// As the process has it: one that the whole system is out of ends without us.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    return error.raw_os_error() == Some(libc::EMFILE);
+    #[cfg(not(unix))]
+    return false;
 }
 
 impl Running {

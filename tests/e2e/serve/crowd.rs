@@ -136,3 +136,47 @@ fn half_a_request_asks_nobody() {
         assert!(begin.elapsed() < Duration::from_secs(5), "no room again");
     }
 }
+
+/// The system's own limit may be the lower one. Whoever only holds a connection makes room then, too.
+#[test]
+fn without_descriptors_left_idle_connections_make_room() {
+    let upstream = Upstream::good();
+    let gateway = Setup::with(&upstream).start_as(|cmd| cmd.open_files(64));
+    let mut idle: Vec<_> = (0..80).map(|_| gateway.connect()).collect();
+    let begin = Instant::now();
+    // It may be told to come again, but not be left to wait.
+    while gateway.ask(&gateway.prompt()).status() != 200 {
+        assert!(begin.elapsed() < Duration::from_secs(5), "no room");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    idle.clear();
+    gateway.is_well();
+}
+
+#[test]
+fn a_prompt_that_trickles_in_is_whole() {
+    let upstream = Upstream::good();
+    let gateway = Gateway::before(&upstream);
+    for ask in [gateway.prompt(), gateway.prompt().in_chunks(11)] {
+        let mut client = gateway.connect();
+        for byte in ask.bytes() {
+            client.say([byte]);
+        }
+        client.answer().is(200);
+    }
+    for request in upstream.prompts() {
+        assert_eq!(request.body, super::kit::PROMPT);
+    }
+}
+
+/// Who still talks when it is refused hears why all the same.
+#[test]
+fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let gateway = Setup::empty().set("max_body_mb", 1).start();
+    let long = vec![b'x'; 3 * 1024 * 1024];
+    for _ in 0..5 {
+        let ask = gateway.post("/v1/messages", &long);
+        gateway.ask(&ask).is(413);
+        gateway.ask(&ask.but("Authorization", "Bearer kf-wrong")).is(401);
+    }
+}

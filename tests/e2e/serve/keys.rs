@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::kit::{Gateway, LIMIT, Setup};
 use super::upstream::Upstream;
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{Sandbox, write_private};
 
 /// All that lies below KEYFOB_HOME.
 fn everything(sandbox: &Sandbox) -> String {
@@ -152,4 +152,24 @@ fn nothing_that_is_said_holds_a_key() {
     output.ok().stdout_is("");
     assert_eq!(output.stderr.matches(&key).count(), 1, "{}", output.stderr);
     output.stderr_lacks(super::kit::SECRET).stderr_lacks("kf-wrong");
+}
+
+/// A file that cannot be read lets nobody in, and is not written anew.
+#[test]
+fn a_damaged_file_of_keys_is_told_and_left_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.cmd(&["serve", "key", "add", "a"]).run().ok();
+    let file = sandbox.home().join("serve/keys.json");
+    write_private(&file, "{\"version\":1,\"keys\":[{\"na");
+    for words in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["serve", "key", "list"],
+        &["serve", "key", "add", "b"],
+        &["serve", "key", "remove", "a"],
+    ] {
+        let output = sandbox.cmd(words).run();
+        output.check(output.status.is_some_and(|code| code != 0), "a failure");
+        output.stdout_is("").stderr_has("keys.json").stderr_has("\n  try: ").stderr_lacks("kf-");
+    }
+    assert_eq!(sandbox.read(&file), "{\"version\":1,\"keys\":[{\"na");
 }

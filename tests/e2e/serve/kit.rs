@@ -63,6 +63,11 @@ impl Setup {
     }
 
     pub fn start(self) -> Gateway {
+        self.start_as(|cmd| cmd)
+    }
+
+    /// The same with something more of its process.
+    pub fn start_as(self, dress: impl FnOnce(Cmd) -> Cmd) -> Gateway {
         self.sandbox.write_config(&self.config);
         let keys = self.sandbox.home().join("serve/keys.json");
         let is_first = !keys.exists();
@@ -71,7 +76,7 @@ impl Setup {
             cmd = cmd.env(name, value);
         }
         let Setup { sandbox, config, .. } = self;
-        let running = cmd.spawn();
+        let running = dress(cmd).spawn();
         let line = running.stderr_line_containing("listening on http://127.0.0.1:", LIMIT);
         let port = line.rsplit(':').next().and_then(|port| port.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no port in {line:?}"));
@@ -104,7 +109,7 @@ pub struct Gateway {
     pub port: u16,
     /// The key of the first start.
     pub key: String,
-    config: Value,
+    pub config: Value,
 }
 
 impl Gateway {

@@ -57,7 +57,9 @@ fn each_api_has_its_own_list() {
     // Nobody speaks Google's here.
     let google = gateway.ask(&gateway.get("/v1beta/models"));
     assert_eq!(google.is(200).json(), json!({"models": []}));
-    let row = json!({"base": format!("{}/v1beta", one.origin()), "key_header": "x-goog-api-key",
+    // Without a list of its own the row's model is what is known.
+    let silent = Upstream::good();
+    let row = json!({"base": format!("{}/v1beta", silent.origin()), "key_header": "x-goog-api-key",
         "dialect": "gemini_generate_content"});
     let mut setup = Setup::empty().provider("gem", row).account("gem/a", SECRET);
     setup.config["providers"]["gem"]["model"] = json!("gemini-9");

@@ -221,9 +221,16 @@ fn a_client_of_http_1_0_is_answered_as_it_understands() {
     assert_eq!(answer.is(200).header("transfer-encoding"), None);
     assert!(answer.closes() && answer.header("content-length").is_none());
     assert_eq!(answer.text(), "data: 1\n\ndata: 2\n\n");
+    // One that would keep the connection is told that it may, or it would wait for the end of it.
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        let kept = gateway.prompt().version("HTTP/1.0").with("Connection", "keep-alive");
+        client.say(kept.bytes());
+        assert_eq!(client.answer().is(200).header("connection"), Some("keep-alive"));
+    }
     let chunked = gateway.prompt().in_chunks(10).version("HTTP/1.0");
     gateway.ask(&chunked).is(501);
-    assert_eq!(upstream.prompts().len(), 2);
+    assert_eq!(upstream.prompts().len(), 4);
 }
 
 /// Spaces, escapes, spellings of numbers, unknown fields: nothing is written anew.

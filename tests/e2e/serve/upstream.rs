@@ -2,7 +2,7 @@
 //! apart from prompts, as the gateway asks for them by itself.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ struct World {
     /// When each piece was sent.
     sent: Vec<Instant>,
     sent_bytes: usize,
+    /// How many connections of prompts were closed from this side.
+    ended: usize,
     /// When each caller was seen to have gone.
     gone: Vec<Instant>,
 }
@@ -53,7 +55,10 @@ impl Upstream {
                 };
             }
             lock(&shared).prompts.push(request.clone());
-            answer(&request, &mut out)
+            let outcome = answer(&request, &mut out);
+            drop(out);
+            lock(&shared).ended += 1;
+            outcome
         });
         Upstream { server, world }
     }
@@ -128,6 +133,12 @@ impl Upstream {
         self.wait("prompt", limit, |world| (world.prompts.len() >= count).then_some(()));
     }
 
+    /// Waits until so many connections of prompts are closed.
+    #[track_caller]
+    pub fn has_ended(&self, count: usize, limit: Duration) {
+        self.wait("end", limit, |world| (world.ended >= count).then_some(()));
+    }
+
     /// Waits until a caller was seen to go, and says when.
     #[track_caller]
     pub fn saw_it_go(&self, limit: Duration) -> Instant {
@@ -145,6 +156,32 @@ impl Upstream {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+/// A way to a port that hands on what comes back in halves, with a pause in the middle of each long piece:
+/// as networks do with what belongs together.
+pub fn halting(to: u16, pause: Duration) -> Server {
+    const LONG_BYTES: usize = 4_000;
+    Server::start(move |mut near, _| {
+        let mut far = TcpStream::connect(("127.0.0.1", to))?;
+        let (mut from, mut back) = (far.try_clone()?, near.try_clone()?);
+        std::thread::spawn(move || {
+            let mut piece = [0; 16 * 1024];
+            while let Ok(read @ 1..) = from.read(&mut piece) {
+                let middle = if read > LONG_BYTES { read / 2 } else { read };
+                let first = back.write_all(&piece[..middle]);
+                if middle < read {
+                    std::thread::sleep(pause);
+                }
+                if first.and_then(|()| back.write_all(&piece[middle..read])).is_err() {
+                    return;
+                }
+            }
+            let _ = back.shutdown(Shutdown::Write);
+        });
+        io::copy(&mut near, &mut far)?;
+        far.shutdown(Shutdown::Write)
+    })
 }
 
 /// The way back to the gateway.

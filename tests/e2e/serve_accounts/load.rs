@@ -1,13 +1,15 @@
 //! Many requests while accounts fail: the clients do not notice.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::kit::{CHAT, Kit, LIMIT, Prompt, SIGNED, Serving, chat, eventually, is_apart};
 use crate::support::many_api::{Asked, Does, Renews, Says};
+use crate::support::sandbox::write_private;
 
 const THREADS: usize = 8;
 
@@ -122,6 +124,58 @@ fn accounts_that_fail_at_random_cost_no_client_an_answer() {
         }
     }
     assert_eq!(kit.api.reused(), 0);
+}
+
+/// Keys change, files are written in place, removed and put back, damaged for a moment; tokens end;
+/// settings change. One account is always good.
+#[test]
+fn accounts_that_are_replaced_under_load_cost_no_client_an_answer() {
+    let kit = Kit::new();
+    kit.keys(CHAT, &["steady", "changing", "coming", "damaged"]);
+    kit.signed_in("token", 3_000);
+    let serving = kit.serve();
+    let is_over = AtomicBool::new(false);
+    let rounds = thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            let mut round = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                round += 1;
+                change(&kit, round);
+            }
+            round
+        });
+        let mut wrong = Vec::new();
+        for prompt in [chat(), chat().streamed(), chat()] {
+            wrong.extend(ask_often(&serving, 400, &prompt));
+        }
+        is_over.store(true, Ordering::SeqCst);
+        assert!(wrong.is_empty(), "{} of 1200, such as {}", wrong.len(), wrong[0]);
+        changing.join().expect("no panic")
+    });
+    println!("{rounds} rounds");
+    assert!(rounds > 2 && kit.api.reused() == 0);
+    let said = serving.running.stderr();
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+fn change(kit: &Kit, round: usize) {
+    let old = if round == 1 { "changing".to_owned() } else { format!("changing-{}", round - 1) };
+    let (key, name) = (format!("key-changing-{round}"), format!("changing-{round}"));
+    kit.api.knows(&key, &name);
+    kit.key_is(CHAT, "changing", &key, json!({"attributes": {"priority": round % 3}}));
+    kit.api.expire(&old);
+    kit.api.expire("token");
+    let damaged = kit.home.account_file(CHAT, "damaged");
+    let whole = kit.home.read(&damaged);
+    write_private(&damaged, &whole[..whole.len() / 2]);
+    let coming = kit.home.account_file(CHAT, "coming");
+    let _ = fs::remove_file(&coming);
+    let routing = if round.is_multiple_of(2) { "fill-first" } else { "round-robin" };
+    kit.configure(json!({"routing": routing}));
+    // Long enough for the gateway to see it in some rounds, and not in others.
+    thread::sleep(Duration::from_millis(100 * (round as u64 % 4)));
+    write_private(&damaged, &whole);
+    kit.keys(CHAT, &["coming"]);
 }
 
 #[test]

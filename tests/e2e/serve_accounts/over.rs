@@ -174,3 +174,45 @@ fn an_address_where_nobody_listens_costs_no_answer() {
     let page = serving.ask(&Prompt::to(CHAT, "gone/m"));
     assert_eq!((page.status, words(&page).contains("gone/g: ")), (502, true), "{page:#?}");
 }
+
+/// The names behind an alias stand in for each other in their order.
+#[test]
+fn the_next_name_of_an_alias_answers_while_the_first_cannot() {
+    let best = json!([format!("{CHAT}/large"), "second/small"]);
+    let kit = Kit::with(json!({"aliases": {"best": best}}));
+    kit.keys(CHAT, &["a", "b"]);
+    let mut config = kit.config(json!({"aliases": {"best": best}}));
+    config["providers"]["second"] = config["providers"][CHAT].clone();
+    kit.home.write_config(&config);
+    kit.key_with("second", "c", json!({}));
+    let serving = kit.serve();
+    let prompt = Prompt::to(CHAT, "best");
+    kit.api.does_first("a", [Does::Answer, Does::Limit(Says::RetryAfter("1"))]);
+    kit.api.does_first("b", [Does::Answer, Does::Refuse(500, "oops")]);
+    let who: Vec<_> = (0..3).map(|_| serving.answered_by(&prompt)).collect();
+    assert_eq!(who, ["a", "b", "c"]);
+    // Back as soon as one of the first can.
+    assert_eq!(serving.answered_by(&prompt), "b");
+    let models: Vec<_> = kit.api.asked().into_iter().map(|asked| asked.model).collect();
+    assert_eq!(models, ["large", "large", "large", "large", "small", "large"]);
+}
+
+/// A server closes what is idle, and may do so while the next prompt is on its way.
+#[test]
+fn a_connection_that_was_kept_and_ended_costs_no_answer() {
+    let kit = Kit::new();
+    kit.keys(CHAT, &["one"]);
+    kit.api.does("one", Does::AnswerAndKeep);
+    let serving = kit.serve();
+    for _ in 0..5 {
+        assert_eq!(serving.answered_by(&chat()), "one");
+    }
+    assert_eq!(kit.api.count("one"), 5);
+    // One that ends a new connection is not asked twice.
+    kit.api.does("one", Does::HangUp);
+    kit.api.forget();
+    let page = serving.ask(&chat());
+    assert!(page.status == 502 && kit.api.count("one") <= 1, "{page:#?}");
+    kit.api.forget();
+    assert_eq!((serving.ask(&chat()).status, kit.api.count("one")), (502, 1));
+}

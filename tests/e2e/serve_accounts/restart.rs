@@ -100,6 +100,9 @@ fn a_cool_down_goes_on_where_a_kill_interrupted_it() {
     let first = kit.serve();
     assert_eq!(first.ask(&chat()).status, 429);
     let began = Instant::now();
+    let file = kit.home.home().join("serve/cooldowns.json");
+    assert_eq!(kit.home.mode(&file), 0o600);
+    assert!(!kit.home.read(&file).contains("key-one"));
     first.running.kill("KILL");
     let second = kit.serve_with(first.key.clone());
     let page = second.ask(&chat());

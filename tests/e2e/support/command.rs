@@ -20,7 +20,8 @@ pub struct Cmd {
     home: PathBuf,
     cwd: PathBuf,
     stdin: Option<Vec<u8>>,
-    umask: Option<String>,
+    /// What a shell does before.
+    prelude: Vec<String>,
     has_terminal: bool,
 }
 
@@ -39,7 +40,7 @@ impl Cmd {
             home,
             cwd,
             stdin: None,
-            umask: None,
+            prelude: Vec::new(),
             has_terminal: false,
         }
     }
@@ -72,7 +73,13 @@ impl Cmd {
 
     /// Octal, as the shell has it: `"000"`.
     pub fn umask(mut self, mask: &str) -> Self {
-        self.umask = Some(mask.into());
+        self.prelude.push(format!("umask {mask}"));
+        self
+    }
+
+    /// So many files and sockets may be open at a time.
+    pub fn open_files(mut self, most: usize) -> Self {
+        self.prelude.push(format!("ulimit -n {most}"));
         self
     }
 
@@ -122,8 +129,8 @@ impl Cmd {
     fn command(&self) -> Command {
         let mut words = vec![BINARY.to_string()];
         words.extend(self.arguments.iter().cloned());
-        if let Some(mask) = &self.umask {
-            let script = format!("umask {mask}; exec \"$@\"");
+        if !self.prelude.is_empty() {
+            let script = format!("{}; exec \"$@\"", self.prelude.join("; "));
             words.splice(0..0, ["sh".into(), "-c".into(), script, "sh".into()]);
         }
         if self.has_terminal {

@@ -144,6 +144,16 @@ impl ManyApi {
         self.world.inner().issuer.asked.iter().filter(|one| *one == account).count()
     }
 
+    /// Waits until so many renewals are under way.
+    #[track_caller]
+    pub fn is_renewing(&self, count: usize) {
+        let deadline = Instant::now() + HOLD_LIMIT;
+        while self.world.inner().issuer.under_way < count {
+            assert!(Instant::now() < deadline, "no {count} renewals at once");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// How many renewals were under way at a time.
     pub fn most_renewals_at_once(&self) -> usize {
         self.world.inner().issuer.most

@@ -10,11 +10,13 @@ use super::asked::{self, Asked, Speech};
 use super::{HOLD_LIMIT, World, tokens};
 use crate::support::idp::Request;
 use crate::support::idp::encoding::now_s;
-use crate::support::idp::http::Answer;
+use crate::support::idp::http::{self, Answer};
 
 #[derive(Clone, Debug)]
 pub enum Does {
     Answer,
+    /// Keeps the connection for another prompt, and closes it when that comes.
+    AnswerAndKeep,
     /// `event: error`, where the first event should be.
     BeginWithError,
     /// The first half of a stream.
@@ -25,6 +27,8 @@ pub enum Does {
     /// The first event of a stream at once, the others after a release; of another answer nothing
     /// before it.
     Hold,
+    /// As `Refuse`, after a release.
+    HoldRefusal(u16, &'static str),
     Limit(Says),
     /// A page of HTML.
     Page(u16),
@@ -85,6 +89,17 @@ pub fn exchange(stream: &mut TcpStream, request: &Request, world: &World) -> io:
 fn act(stream: &mut TcpStream, asked: &Asked, does: Does, world: &World) -> io::Result<()> {
     match does {
         Does::Answer => answer(stream, asked, None),
+        Does::AnswerAndKeep => {
+            let (account, body) = (&asked.account, whole(asked).to_string());
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-account: {account}\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            )?;
+            stream.flush()?;
+            http::read(stream).map(drop)
+        }
         Does::BeginWithError => {
             head(stream, asked)?;
             let error = json!({"type": "error", "error": {
@@ -100,6 +115,10 @@ fn act(stream: &mut TcpStream, asked: &Asked, does: Does, world: &World) -> io::
         Does::HangUp => Ok(()),
         Does::HangUpAfterHead => head(stream, asked),
         Does::Hold => answer(stream, asked, Some(world)),
+        Does::HoldRefusal(status, words) => {
+            until_released(world);
+            Answer::json(status, &error(asked.speech, status, words)).send(stream)
+        }
         Does::Limit(says) => limited(asked, says).send(stream),
         Does::Page(status) => Answer::html(status, "<h1>Just a moment</h1>").send(stream),
         Does::Refuse(status, words) => {

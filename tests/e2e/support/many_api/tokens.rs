@@ -28,7 +28,7 @@ pub struct Issuer {
     refresh: HashMap<String, (String, bool)>,
     scripts: HashMap<String, Renews>,
     issued: usize,
-    under_way: usize,
+    pub under_way: usize,
     pub most: usize,
     pub reused: usize,
     pub lifetime_s: u64,
