@@ -43,7 +43,7 @@ pub enum Nobody {
 
 impl Roster {
     /// Reads everything. An account that cannot be used is a member with a trouble.
-    /// `keys`: in place of those that are kept.
+    /// `keys`: in place of those that are kept; of accounts that none of them is for nothing is wanted.
     pub fn read(
         store: Store,
         own: Option<SocketAddr>,
@@ -53,10 +53,12 @@ impl Roster {
         let rows_of = store.again();
         // Of faults in rows `status` and `doctor` tell.
         let providers = Providers::new(move || Ok(rows_of.rows(&rows_of.config()?)), |_| ());
+        let is_for_all = keys.is_none();
         let keys = keys.map_or_else(|| store.client_keys(), Ok)?;
+        let is_wanted = |id: &AccountId| is_for_all || keys.iter().any(|key| key.is_good_for(id));
         let mut members = Vec::new();
         for id in store.all_accounts()? {
-            if !id.provider.starts_with(SERVER_PREFIX) {
+            if !id.provider.starts_with(SERVER_PREFIX) && is_wanted(&id) {
                 members.push(Arc::new(Member::read(&id, &store, &providers, own)));
             }
         }
