@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::account::SERVER_PREFIX;
+use crate::account::{AccountId, SERVER_PREFIX};
 use crate::error::Result;
 use crate::flows::gateway::member::Member;
 use crate::flows::gateway::settings::Settings;
