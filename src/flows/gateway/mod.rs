@@ -42,6 +42,8 @@ pub struct Gateway {
     pub ledger: Ledger,
     renewals: Renewals,
     upkeep: Mutex<Upkeep>,
+    /// Held by whoever makes a new roster.
+    reading: Mutex<()>,
     /// Where it listens.
     own: OnceLock<SocketAddr>,
     pub started_at: Timestamp,
@@ -83,6 +85,7 @@ impl Gateway {
             ledger,
             renewals: Renewals::default(),
             upkeep: Mutex::new(Upkeep::new(&store, warn)),
+            reading: Mutex::default(),
             own: OnceLock::new(),
             started_at: Timestamp::now(),
             own_keys,

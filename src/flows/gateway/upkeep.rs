@@ -84,15 +84,26 @@ impl Gateway {
 
     /// Reads everything again if a file has changed.
     pub fn look(&self) {
+        let _turn = self.reading();
         let fingerprint = self.store.fingerprint();
         let before = std::mem::replace(&mut self.upkeep().fingerprint, fingerprint);
         if before != fingerprint {
-            self.reload();
+            self.read_again();
         }
     }
 
     /// Reads settings, keys and accounts again. What cannot be read stays as it was, and is told.
     pub fn reload(&self) {
+        let _turn = self.reading();
+        self.read_again();
+    }
+
+    /// One at a time, or what was read first could be put in the place of what was read last.
+    fn reading(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_again(&self) {
         let warn = self.upkeep().warn;
         let old = self.roster();
         let config = self.store.config();
