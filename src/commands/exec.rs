@@ -93,7 +93,14 @@ pub fn run(args: &Exec, tail: &[OsString]) -> Result<()> {
         command.envs(kept);
     }
     if args.gateway {
-        return Err(private::run(&args.accounts, command, program, args.timeout, &app));
+        return Err(private::run(
+            &args.accounts,
+            command,
+            args.clean_env,
+            program,
+            args.timeout,
+            &app,
+        ));
     }
     for account in &args.accounts {
         for Variable { name, value } in app.variables(account)? {

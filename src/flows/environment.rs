@@ -109,8 +109,7 @@ pub struct Variable {
 /// provider that names none. A variable whose fact the account lacks is left out.
 pub fn variables(account: &Account, row: &Provider) -> Vec<Variable> {
     if row.exports.is_empty() {
-        let name = format!("{}_ACCESS_TOKEN", text::variable_name(&row.id));
-        return vec![Variable { name, value: account.secret().clone() }];
+        return vec![Variable { name: unnamed(row), value: account.secret().clone() }];
     }
     let fill = |(name, template): (&String, &String)| {
         let value = match template.strip_prefix('=') {
@@ -134,6 +133,16 @@ pub fn variables(account: &Account, row: &Provider) -> Vec<Variable> {
         is_possible.then(|| Variable { name: name.clone(), value })
     };
     row.exports.iter().filter_map(fill).collect()
+}
+
+/// The variables that may hold a credential of the row's, or what goes with one.
+pub fn names(row: &Provider) -> Vec<String> {
+    let own = row.env.iter().chain(row.exports.keys()).chain(&row.jwt_env);
+    own.cloned().chain([unnamed(row)]).collect()
+}
+
+fn unnamed(row: &Provider) -> String {
+    format!("{}_ACCESS_TOKEN", text::variable_name(&row.id))
 }
 
 fn is_key(text: &str) -> bool {

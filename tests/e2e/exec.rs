@@ -1,6 +1,7 @@
 //! `exec`, and the shell lines that CLI.md ends with, word for word.
 
 mod child;
+mod gateway;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -13,6 +13,8 @@ use crate::commands::App;
 use crate::commands::exec::cannot_start;
 use crate::commands::serve::{listen, timeout_s};
 use crate::error::{Error, Result};
+use crate::flows::environment;
+use crate::flows::fresh;
 use crate::flows::gateway::{Gateway, keys};
 use crate::provider::{Dialect, Provider};
 use crate::secret::Secret;
@@ -52,15 +54,17 @@ const VARIABLES: [Variables; 4] = [
     },
 ];
 
-/// Runs the command and ends with its status. Comes back only when it could not be started.
+/// Runs the command and ends with its status. Comes back only when it could not be started. `is_clean`:
+/// it gets nothing of this environment but what it was given.
 pub fn run(
     accounts: &[AccountRef],
     command: Command,
+    is_clean: bool,
     program: &OsStr,
     timeout: Option<u64>,
     app: &App,
 ) -> Error {
-    match start(accounts, command, program, timeout, app) {
+    match start(accounts, command, is_clean, program, timeout, app) {
         Ok(status) => std::process::exit(exit_code(status)),
         Err(error) => error,
     }
@@ -69,6 +73,7 @@ pub fn run(
 fn start(
     accounts: &[AccountRef],
     mut command: Command,
+    is_clean: bool,
     program: &OsStr,
     timeout: Option<u64>,
     app: &App,
@@ -85,7 +90,7 @@ fn start(
     let dialects = dialects(&gateway, &kept)?;
     let running = listen(&gateway, ([127, 0, 0, 1], 0).into(), false, true)?;
     let base = format!("http://{}", running.address());
-    dress(&mut command, &rows, &dialects, &base, &key);
+    dress(&mut command, is_clean, &rows, &dialects, &base, &key);
     let signals = Signals::hear()?;
     let upkeep = Arc::clone(&gateway);
     thread::spawn(move || upkeep.keep_up(|| false));
@@ -106,6 +111,7 @@ fn wait(child: &mut Child, program: &OsStr) -> Result<ExitStatus> {
 fn rows(accounts: &[AccountRef], app: &App) -> Result<Vec<Provider>> {
     let row = |typed: &AccountRef| {
         let id = app.signed_in_account(typed)?;
+        app.store.read_account(&id)?.ok_or_else(|| fresh::nobody(&id))?;
         app.providers.get(&id.provider).cloned()
     };
     accounts.iter().map(row).collect()
@@ -126,12 +132,16 @@ fn dialects(gateway: &Gateway, key: &ClientKey) -> Result<Vec<Dialect>> {
 }
 
 /// The variables of the command. Those of the providers themselves may hold a token, and go.
-fn dress(command: &mut Command, rows: &[Provider], dialects: &[Dialect], base: &str, key: &Secret) {
-    for row in rows {
-        let own = row.env.iter().chain(row.exports.keys()).chain(&row.jwt_env);
-        own.for_each(|name| {
-            command.env_remove(name);
-        });
+fn dress(
+    command: &mut Command,
+    is_clean: bool,
+    rows: &[Provider],
+    dialects: &[Dialect],
+    base: &str,
+    key: &Secret,
+) {
+    for name in rows.iter().flat_map(environment::names) {
+        command.env_remove(name);
     }
     for variables in VARIABLES.iter().filter(|variables| dialects.contains(&variables.dialect)) {
         for (name, path) in variables.bases {
@@ -143,7 +153,10 @@ fn dress(command: &mut Command, rows: &[Provider], dialects: &[Dialect], base: &
     }
     // A gateway on loopback is reached without a proxy.
     for name in ["NO_PROXY", "no_proxy"] {
-        let known = std::env::var_os(name).unwrap_or_default();
+        let kept = command.get_envs().find(|(known, _)| *known == name);
+        let kept = kept.and_then(|(_, value)| value.map(OsStr::to_os_string));
+        let inherited = || std::env::var_os(name).filter(|_| !is_clean);
+        let known = kept.or_else(inherited).unwrap_or_default();
         let mut value = OsString::from("127.0.0.1");
         if !known.is_empty() {
             value.push(",");
@@ -165,6 +178,14 @@ fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or(1)
 }
 
+/// The set of signals that this process was started to ignore, where the system tells.
+#[cfg(unix)]
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// Signals that would end this process before the command, and the gateway under its feet.
 struct Signals(Vec<(&'static str, Arc<AtomicBool>)>);
 
@@ -174,9 +195,10 @@ impl Signals {
     fn hear() -> Result<Signals> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
         let mut heard = Vec::new();
-        for (name, number) in
-            [("HUP", SIGHUP), ("INT", SIGINT), ("QUIT", SIGQUIT), ("TERM", SIGTERM)]
-        {
+        let ignored = ignored();
+        let all = [("HUP", SIGHUP), ("INT", SIGINT), ("QUIT", SIGQUIT), ("TERM", SIGTERM)];
+        // Whoever ignores one here (`nohup`, a shell's `&`) means the command, which inherits that.
+        for (name, number) in all.into_iter().filter(|(_, n)| ignored >> (n - 1) & 1 == 0) {
             let flag = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(number, Arc::clone(&flag)).map_err(|error| {
                 Error::failed(format!("no signal can be heard: {}", text::cause(&error)))
