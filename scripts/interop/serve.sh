@@ -119,16 +119,7 @@ clean
 step "serve: Codex, a provider of its config.toml"
 client codex
 mkdir "$home/.codex"
-cat >"$home/.codex/config.toml" <<EOF_CONFIG
-model = "gpt-fake-1"
-model_provider = "keyfob"
-
-[model_providers.keyfob]
-name = "keyfob"
-base_url = "$gateway/v1"
-wire_api = "responses"
-env_key = "KEYFOB_KEY"
-EOF_CONFIG
+{ echo 'model = "gpt-fake-1"'; block docs/serve.md toml | sed "s,http://127.0.0.1:8317,$gateway,"; } >"$home/.codex/config.toml"
 codex=(node "$modules/node_modules/@openai/codex/bin/codex.js" exec --skip-git-repo-check
   -c check_for_update_on_startup=false -c analytics.enabled=false)
 more=(KEYFOB_KEY="$codex_key")

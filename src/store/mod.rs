@@ -309,43 +309,6 @@ impl Store {
         file::write(&path, b"{}\n")?;
         Ok(Some(backup))
     }
-
-    // ---- consent
-
-    pub fn trust_path(&self) -> PathBuf {
-        self.home.join("trust.json")
-    }
-
-    /// Which files of other tools may be read; a missing file is a no to all.
-    pub fn trust(&self) -> Result<Trust> {
-        let path = self.trust_path();
-        let Some(bytes) = file::read(&path)? else { return Ok(Trust::nobody()) };
-        Trust::parse(&bytes)
-            .map_err(|why| Error::store(&path, "use", why).or_try("keyfob source forget --all"))
-    }
-
-    /// Reads, changes and writes the consents under a lock.
-    pub fn change_trust(&self, change: impl FnOnce(&mut Trust)) -> Result<()> {
-        let _lock = self.lock_trust()?;
-        let mut trust = self.trust()?;
-        change(&mut trust);
-        self.write_trust(&trust)
-    }
-
-    /// Takes every consent back, whatever the file holds.
-    pub fn trust_nobody(&self) -> Result<()> {
-        let _lock = self.lock_trust()?;
-        self.write_trust(&Trust::nobody())
-    }
-
-    fn lock_trust(&self) -> Result<AccountLock> {
-        wait_for_lock(&self.trust_path().with_extension("lock"), Duration::from_secs(10))
-    }
-
-    fn write_trust(&self, trust: &Trust) -> Result<()> {
-        let path = self.trust_path();
-        file::write(&path, &trust.render().map_err(|e| Error::store(&path, "write", e))?)
-    }
 }
 
 fn wait_for_lock(path: &Path, limit: Duration) -> Result<AccountLock> {

@@ -1,8 +1,13 @@
 //! trust.json: which files of other tools this person allowed keyfob to read.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::error::{Error, Result};
+use crate::store::{AccountLock, Store, file, wait_for_lock};
 use crate::time::Timestamp;
 
 const VERSION: u32 = 1;
@@ -35,7 +40,7 @@ impl Trust {
     }
 
     /// Err says in words what is wrong.
-    pub fn parse(bytes: &[u8]) -> Result<Trust, String> {
+    pub fn parse(bytes: &[u8]) -> std::result::Result<Trust, String> {
         let trust: Trust = serde_json::from_slice(bytes)
             .map_err(|e| format!("it is damaged (line {}, column {})", e.line(), e.column()))?;
         if trust.version > VERSION {
@@ -44,7 +49,7 @@ impl Trust {
         Ok(trust)
     }
 
-    pub fn render(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub fn render(&self) -> std::result::Result<Vec<u8>, serde_json::Error> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         Ok(bytes)
@@ -70,6 +75,43 @@ impl Trust {
         let before = self.trusted.len();
         self.trusted.retain(|consent| consent.path != path);
         self.trusted.len() < before
+    }
+}
+
+impl Store {
+    pub fn trust_path(&self) -> PathBuf {
+        self.home.join("trust.json")
+    }
+
+    /// Which files of other tools may be read; a missing file is a no to all.
+    pub fn trust(&self) -> Result<Trust> {
+        let path = self.trust_path();
+        let Some(bytes) = file::read(&path)? else { return Ok(Trust::nobody()) };
+        Trust::parse(&bytes)
+            .map_err(|why| Error::store(&path, "use", why).or_try("keyfob source forget --all"))
+    }
+
+    /// Reads, changes and writes the consents under a lock.
+    pub fn change_trust(&self, change: impl FnOnce(&mut Trust)) -> Result<()> {
+        let _lock = self.lock_trust()?;
+        let mut trust = self.trust()?;
+        change(&mut trust);
+        self.write_trust(&trust)
+    }
+
+    /// Takes every consent back, whatever the file holds.
+    pub fn trust_nobody(&self) -> Result<()> {
+        let _lock = self.lock_trust()?;
+        self.write_trust(&Trust::nobody())
+    }
+
+    fn lock_trust(&self) -> Result<AccountLock> {
+        wait_for_lock(&self.trust_path().with_extension("lock"), Duration::from_secs(10))
+    }
+
+    fn write_trust(&self, trust: &Trust) -> Result<()> {
+        let path = self.trust_path();
+        file::write(&path, &trust.render().map_err(|e| Error::store(&path, "write", e))?)
     }
 }
 

@@ -1,15 +1,19 @@
 //! The gateway: an account chosen, its credential put on, the answer relayed; another account where one
-//! cannot. `forward` takes a request in, and `hunt` finds it an answer; `roster` is whom there is to ask,
-//! `ledger` what is remembered of them, `upkeep` what happens between requests.
+//! cannot. `forward` takes a request in, and `hunt` finds it an answer, one `attempt` after the other; `roster` is
+//! whom there is to ask, `ledger` what is remembered of them, `upkeep` what happens between requests.
 
+mod attempt;
 pub mod forward;
 mod hunt;
 pub mod keys;
 pub mod ledger;
+pub mod member;
+mod places;
 pub mod relay;
 mod renewal;
 pub mod roster;
 pub mod settings;
+mod states;
 pub mod upkeep;
 
 use std::net::SocketAddr;

@@ -126,7 +126,9 @@ pub fn relay(
     let head = &stream.head;
     let is_events = head.content_type == "text/event-stream";
     // Of a stream that is read to its end here the caller sees nothing before.
-    let is_stream = is_events && how != Envelope::LastOfStream;
+    // What is compressed nobody may write into.
+    let is_plain = head.header("content-encoding").is_none_or(|coding| coding == "identity");
+    let is_stream = is_events && is_plain && how != Envelope::LastOfStream;
     let length = head.header("content-length").and_then(|length| length.parse().ok());
     let outlet = Outlet {
         caller: caller.clone(),

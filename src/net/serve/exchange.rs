@@ -1,6 +1,6 @@
 //! One request and its answer, whole or as it comes.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,8 @@ use crate::net::serve::wire::{Wire, reason};
 
 /// How long a look at the client may take: the system knows no shorter wait than this.
 const GLANCE: Duration = Duration::from_millis(1);
+/// What a client says before its answer is complete is kept for later; one that says more is not looked at.
+const AHEAD_LIMIT_BYTES: usize = 64 * 1024;
 
 /// A request, and the way back to whoever sent it.
 pub struct Exchange {
@@ -31,6 +33,8 @@ struct Side {
     is_bare: bool,
     is_http11: bool,
     wants_close: bool,
+    /// Read in a look whether the client is there: its next request.
+    ahead: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,7 @@ impl Exchange {
             is_bare: head.method == "HEAD",
             is_http11: head.is_http11,
             wants_close: head.wants_close || is_last,
+            ahead: Vec::new(),
         };
         Exchange {
             head,
@@ -101,11 +106,12 @@ impl Exchange {
     }
 
     /// The connection, if it can carry another request.
-    pub(super) fn finish(self) -> Option<Wire> {
-        let (state, wants_close) = {
-            let side = self.caller.side();
-            (side.state, side.wants_close)
+    pub(super) fn finish(mut self) -> Option<Wire> {
+        let (state, wants_close, ahead) = {
+            let mut side = self.caller.side();
+            (side.state, side.wants_close, std::mem::take(&mut side.ahead))
         };
+        self.wire.put_back(&ahead);
         match state {
             State::Done if !wants_close => Some(self.wire),
             State::Done => {
@@ -227,16 +233,20 @@ impl Caller {
 
     /// Whether the client has hung up.
     pub fn is_gone(&self) -> bool {
-        let side = self.side();
+        let mut side = self.side();
         if side.state == State::Broken || side.socket.set_read_timeout(Some(GLANCE)).is_err() {
             return true;
         }
-        match side.socket.peek(&mut [0]) {
-            Ok(read) => read == 0,
-            Err(e) => !matches!(
-                e.kind(),
-                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-            ),
+        let mut piece = [0; 1024];
+        // The end stands behind whatever was said before it.
+        while side.ahead.len() < AHEAD_LIMIT_BYTES {
+            match (&*side.socket).read(&mut piece) {
+                Ok(0) => return true,
+                Ok(read) => side.ahead.extend_from_slice(&piece[..read]),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            }
         }
+        false
     }
 }

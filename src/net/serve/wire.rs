@@ -87,6 +87,11 @@ impl Wire {
         }
     }
 
+    /// What somebody else has read of the next request.
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        self.rest.extend_from_slice(bytes);
+    }
+
     /// Reads some more, so that at most `most` bytes are there.
     fn fill(&mut self, wait: Duration, most: usize) -> io::Result<usize> {
         // The system takes no time-out of zero.

@@ -54,7 +54,9 @@ const PASSED: [&str; 12] = [
 ];
 
 /// What no setting lets through: keys that the caller may hold, and what belongs to its own connection.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 19] = [
+    // What we cannot read we cannot scrub, nor tell where an event ends.
+    "accept-encoding",
     "api-key",
     "authorization",
     "connection",

@@ -159,6 +159,13 @@ fn requests_in_one_breath_are_answered_in_their_order() {
         if model == "slow" {
             out.pause(Duration::from_millis(400))?;
         }
+        if model == "stream" {
+            out.events()?;
+            out.event("1")?;
+            out.pause(Duration::from_millis(100))?;
+            out.event("2")?;
+            return out.end();
+        }
         out.json(200, &json!({"model": model}))
     });
     let gateway = Gateway::before(&upstream);
@@ -167,17 +174,28 @@ fn requests_in_one_breath_are_answered_in_their_order() {
         gateway.post("/v1/chat/completions", body)
     };
     let lists = gateway.get(LISTS[0]);
-    let all: Vec<Ask> =
-        vec![ask("slow"), ask("a").in_chunks(5), lists, ask("slow"), gateway.get("/x"), ask("b")];
+    let nowhere = gateway.get("/x");
+    let all: Vec<Ask> = vec![
+        ask("slow"),
+        ask("a").in_chunks(5),
+        ask("stream"),
+        lists,
+        ask("stream").in_chunks(7),
+        ask("slow"),
+        nowhere,
+        ask("b"),
+    ];
     let mut client = gateway.connect();
     client.say(all.iter().flat_map(Ask::bytes).collect::<Vec<_>>());
     assert_eq!(client.answer().is(200).json()["model"], "slow");
     assert_eq!(client.answer().is(200).json()["model"], "a");
+    assert_eq!(client.answer().is(200).text(), "data: 1\n\ndata: 2\n\n");
     assert_eq!(client.answer().is(200).json()["object"], "list");
+    assert_eq!(client.answer().is(200).text(), "data: 1\n\ndata: 2\n\n");
     assert_eq!(client.answer().is(200).json()["model"], "slow");
     client.answer().is(404);
     assert_eq!(client.answer().is(200).json()["model"], "b");
-    assert_eq!(upstream.prompts().len(), 4);
+    assert_eq!(upstream.prompts().len(), 6);
     // And it goes on after all that.
     client.say(ask("again").bytes());
     assert_eq!(client.answer().is(200).json()["model"], "again");
@@ -185,7 +203,13 @@ fn requests_in_one_breath_are_answered_in_their_order() {
     client.say([ask("last").with("Connection", "close").bytes(), ask("c").bytes()].concat());
     assert!(client.answer().is(200).closes());
     assert!(client.is_hung_up_within(SOON));
-    assert_eq!(upstream.prompts().len(), 6);
+    assert_eq!(upstream.prompts().len(), 8);
+    let mut client = gateway.connect();
+    client.say([ask("stream").with("Connection", "close").bytes(), ask("c").bytes()].concat());
+    let last = client.answer();
+    assert!(last.is(200).closes() && last.text() == "data: 1\n\ndata: 2\n\n", "{last:?}");
+    assert!(client.is_hung_up_within(SOON));
+    assert_eq!(upstream.prompts().len(), 9);
 }
 
 #[test]

@@ -49,6 +49,72 @@ fn a_caller_that_goes_away_from_a_busy_stream_is_not_answered_on() {
     assert!(seen - went < SOON, "{:?}", seen - went);
 }
 
+/// The gateway waits for the caller to read then, and not for the provider.
+#[test]
+fn a_caller_that_goes_away_without_having_read_is_not_answered_on() {
+    let upstream = Upstream::start(|_, out| {
+        out.events()?;
+        loop {
+            out.event("x".repeat(64 * 1024))?;
+        }
+    });
+    let gateway = Gateway::before(&upstream);
+    let mut client = gateway.connect();
+    client.say(gateway.prompt().bytes());
+    client.head().expect("a head");
+    let (mut sent, mut since) = (0, Instant::now());
+    let begin = Instant::now();
+    while since.elapsed() < Duration::from_millis(500) {
+        let now = upstream.sent_bytes();
+        if now != sent {
+            (sent, since) = (now, Instant::now());
+        }
+        assert!(begin.elapsed() < LIMIT, "it never stops sending");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let went = Instant::now();
+    drop(client);
+    let seen = upstream.saw_it_go(LIMIT);
+    assert!(seen - went < SOON, "{:?}", seen - went);
+}
+
+/// A second one's words behind the first hide its end from a look at the first byte alone.
+#[test]
+fn a_caller_that_said_more_and_went_away_is_not_answered_on() {
+    let upstream = Upstream::start(|_, out| out.pause(LIMIT));
+    let gateway = Gateway::before(&upstream);
+    let mut client = gateway.connect();
+    client.say(gateway.prompt().bytes());
+    upstream.has_prompts(1, LIMIT);
+    client.say(gateway.prompt().bytes());
+    let went = Instant::now();
+    drop(client);
+    let seen = upstream.saw_it_go(LIMIT);
+    assert!(seen - went < SOON, "{:?}", seen - went);
+    upstream.only();
+}
+
+/// And who stays is answered, to what it said early, too.
+#[test]
+fn what_is_said_while_an_answer_is_awaited_is_answered_next() {
+    let upstream = Upstream::start(|request, out| {
+        out.pause(Duration::from_millis(2_300))?;
+        out.json(200, &json!({"model": request.param("model")}))
+    });
+    let gateway = Gateway::before(&upstream);
+    let mut client = gateway.connect();
+    client.say(gateway.prompt().bytes());
+    upstream.has_prompts(1, LIMIT);
+    let early = gateway.post("/v1/chat/completions", r#"{"model":"n"}"#).bytes();
+    let (first, second) = early.split_at(early.len() / 2);
+    client.say(first);
+    // Between two looks of the gateway.
+    std::thread::sleep(Duration::from_millis(1_200));
+    client.say(second);
+    assert_eq!(client.answer().is(200).json()["model"], "m");
+    assert_eq!(client.answer().is(200).json()["model"], "n");
+}
+
 #[test]
 fn a_caller_that_goes_away_before_the_answer_began_ends_the_request() {
     let silent = Upstream::start(|_, out| out.pause(LIMIT));

@@ -129,6 +129,28 @@ fn what_is_no_open_stream_gets_no_comments() {
     }
 }
 
+/// What is compressed is not ours to write into; and no setting has it come so.
+#[test]
+fn a_compressed_stream_gets_no_comments() {
+    let bytes: &[u8] = b"\x1f\x8b\x08 no text at all\n\n";
+    let upstream = Upstream::start(move |_, out| {
+        out.raw(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\
+             Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+        )?;
+        out.piece(bytes)?;
+        out.pause(SILENCE)?;
+        out.piece(bytes)?;
+        out.end()
+    });
+    let setup = Setup::with(&upstream).set("keepalive", 1);
+    let gateway = setup.set("pass_headers", json!(["Accept-Encoding"])).start();
+    let answer = gateway.ask(&gateway.prompt().with("Accept-Encoding", "gzip"));
+    assert_eq!(answer.is(200).header("content-encoding"), Some("gzip"));
+    assert_eq!(answer.body, [bytes, bytes].concat());
+    assert_ne!(upstream.only().header("accept-encoding"), Some("gzip"));
+}
+
 /// Some servers know the length of their streams; a comment must not break the count.
 #[test]
 fn a_stream_of_known_length_arrives_whole() {

@@ -103,6 +103,24 @@ fn without_a_word_the_wait_doubles_until_a_good_answer() {
     assert_eq!((page.status, retry_after(&page)), (429, 1), "forgotten: {page:#?}");
 }
 
+/// They were on their way together, and none of them learned what the first one did not.
+#[test]
+fn requests_that_meet_the_same_limit_at_once_count_as_one() {
+    let kit = Kit::new();
+    kit.keys(CHAT, &["one"]);
+    kit.api.does("one", Does::HoldRefusal(429, "slow down"));
+    let serving = kit.serve();
+    let all: Vec<_> = (0..6).map(|_| serving.begin(&chat())).collect();
+    kit.api.holds(6);
+    kit.api.release();
+    for stream in all {
+        let answer = rest(stream).to_lowercase();
+        assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    }
+    let page = serving.ask_until("it is asked again", &chat(), |_| kit.api.count("one") > 6);
+    assert_eq!((page.status, retry_after(&page)), (429, 2), "{page:#?}");
+}
+
 #[test]
 fn an_account_cools_down_for_one_model_and_answers_for_others() {
     let kit = Kit::new();

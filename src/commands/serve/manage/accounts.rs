@@ -8,7 +8,7 @@ use crate::account::AccountId;
 use crate::commands::serve::manage::{Answer, Load, Wrong, ok, word};
 use crate::error::{Error, Result};
 use crate::flows::gateway::ledger::Count;
-use crate::flows::gateway::roster::Member;
+use crate::flows::gateway::member::Member;
 use crate::flows::gateway::{Gateway, keys};
 use crate::text;
 use crate::time::Timestamp;
