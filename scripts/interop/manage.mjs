@@ -182,6 +182,19 @@ async function removeKey(key) {
   holds('the management key is forgotten', await page.evaluate(() => sessionStorage.length) === 0);
 }
 
+async function guess() {
+  meant = ['status of 401', 'status of 429'];
+  for (let round = 0; round < 6; round += 1) {
+    await page.fill('#gate-key', `guess-${round}`);
+    await page.click('#gate-open');
+    await page.locator('#gate-open[aria-busy=false]').waitFor();
+  }
+  await page.getByText(/^Try again in 4 min/).waitFor();
+  holds('five wrong keys have to wait', await page.locator('#gate-open').isDisabled());
+  await picture('locked');
+  meant = [];
+}
+
 try {
   await atTheGate();
   await signInAgain();
@@ -189,6 +202,7 @@ try {
   const key = await addKey();
   await coolDown(key);
   await removeKey(key);
+  await guess();
 } catch (error) {
   if (shots) await page.screenshot({ path: `${shots}/failed.png`, fullPage: true });
   wrong.push(error.stack);

@@ -1,11 +1,12 @@
 //! Who comes in, and where to: the host that was meant, the caller's key, the path.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
-use crate::commands::serve::manage::Manage;
+use crate::commands::serve::manage::{Load, Manage};
 use crate::commands::serve::mcp;
 use crate::endpoint;
 use crate::flows::gateway::Gateway;
@@ -28,13 +29,32 @@ pub struct Door {
     is_remote: bool,
     running: OnceLock<Running>,
     manage: Option<Manage>,
+    /// Requests under way, without those for management.
+    busy: Arc<AtomicUsize>,
+}
+
+/// Counts a request while it lives.
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn new(all: &Arc<AtomicUsize>) -> Busy {
+        all.fetch_add(1, Ordering::SeqCst);
+        Busy(Arc::clone(all))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Door {
     pub fn new(gateway: Arc<Gateway>, own: SocketAddr, is_remote: bool, is_private: bool) -> Door {
         let manage = (!is_private).then(|| Manage::new(Arc::clone(&gateway)));
         let mcp = (!is_private).then(|| mcp::relay(&gateway.roster().settings));
-        Door { gateway, mcp, own, is_remote, running: OnceLock::new(), manage }
+        let (running, busy) = (OnceLock::new(), Arc::default());
+        Door { gateway, mcp, own, is_remote, running, manage, busy }
     }
 
     /// The server that this is the door of.
@@ -44,8 +64,13 @@ impl Door {
 
     /// Answers a request; gives what is still to come of an answer that may take its time.
     pub fn answer(&self, exchange: &mut Exchange) -> Option<Rest> {
+        let is_managing = self.manage.is_some() && Manage::is_for(&exchange.head.path);
+        let busy = (!is_managing).then(|| Busy::new(&self.busy));
         let relay = self.let_in(exchange)?;
-        Some(Box::new(move || relay.rest()))
+        Some(Box::new(move || {
+            let _busy = busy;
+            relay.rest();
+        }))
     }
 
     fn let_in(&self, exchange: &mut Exchange) -> Option<Box<Relay>> {
@@ -66,7 +91,9 @@ impl Door {
             return None;
         }
         if let Some(manage) = self.manage.as_ref().filter(|_| Manage::is_for(path)) {
-            manage.answer(exchange, self.running.get());
+            let connections = self.running.get().map_or(0, Running::connections);
+            let in_flight = self.busy.load(Ordering::SeqCst);
+            manage.answer(exchange, Load { connections, in_flight });
             return None;
         }
         if let Some(relay) = self.mcp.as_ref().filter(|_| mcp_relay::Relay::is_for(path)) {

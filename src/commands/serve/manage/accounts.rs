@@ -5,12 +5,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::account::AccountId;
-use crate::commands::serve::manage::{Answer, Wrong, ok, word};
+use crate::commands::serve::manage::{Answer, Load, Wrong, ok, word};
 use crate::error::{Error, Result};
 use crate::flows::gateway::ledger::Count;
 use crate::flows::gateway::member::Member;
 use crate::flows::gateway::{Gateway, keys};
-use crate::net::serve::Running;
 use crate::text;
 use crate::time::Timestamp;
 
@@ -107,8 +106,7 @@ pub fn reset(provider: &str, account: &str, gateway: &Gateway) -> Answer {
     Ok(ok())
 }
 
-/// `own`: so many of the requests in flight ask for this, and are not what is counted.
-pub fn counters(gateway: &Gateway, running: Option<&Running>, own: usize) -> Value {
+pub fn counters(gateway: &Gateway, load: Load) -> Value {
     let routes = gateway.ledger.routes();
     let total = |of: fn(&Count) -> u64| routes.iter().map(|(_, count)| of(count)).sum::<u64>();
     let by_name: serde_json::Map<String, Value> = routes
@@ -123,8 +121,8 @@ pub fn counters(gateway: &Gateway, running: Option<&Running>, own: usize) -> Val
         "started_at": gateway.started_at,
         "requests": total(|count| count.requests),
         "errors": total(|count| count.errors),
-        "in_flight": running.map_or(0, |running| running.in_flight().saturating_sub(own)),
-        "connections": running.map_or(0, Running::connections),
+        "in_flight": load.in_flight,
+        "connections": load.connections,
         "routes": by_name,
     })
 }

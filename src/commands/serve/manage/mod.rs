@@ -5,7 +5,6 @@ mod guard;
 mod logins;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -14,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::flows::gateway::settings::Settings;
 use crate::flows::gateway::{Gateway, keys};
 use crate::flows::random;
-use crate::net::serve::{Exchange, Running};
+use crate::net::serve::Exchange;
 use crate::protocol::form;
 use crate::text;
 use crate::time::Timestamp;
@@ -28,8 +27,13 @@ const BODY_LIMIT_BYTES: u64 = 64 * 1024;
 pub struct Manage {
     gateway: Arc<Gateway>,
     guard: Guard,
-    /// Of the requests in flight those that are for this.
-    in_flight: AtomicUsize,
+}
+
+/// What the server is busy with, beside such questions.
+#[derive(Clone, Copy)]
+pub struct Load {
+    pub connections: usize,
+    pub in_flight: usize,
 }
 
 /// A status and a JSON body, or what is wrong.
@@ -66,23 +70,17 @@ impl From<Error> for Wrong {
 
 impl Manage {
     pub fn new(gateway: Arc<Gateway>) -> Manage {
-        Manage { gateway, guard: Guard::default(), in_flight: AtomicUsize::new(0) }
+        Manage { gateway, guard: Guard::default() }
     }
 
     pub fn is_for(path: &str) -> bool {
         path == "/manage" || path.starts_with("/manage/")
     }
 
-    pub fn answer(&self, exchange: &mut Exchange, running: Option<&Running>) {
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
-        self.answer_one(exchange, running);
-        self.in_flight.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    fn answer_one(&self, exchange: &mut Exchange, running: Option<&Running>) {
+    pub fn answer(&self, exchange: &mut Exchange, load: Load) {
         let settings = self.gateway.roster().settings.clone();
         let outcome = self.let_in(exchange, &settings).and_then(|is_page| {
-            if is_page { Ok(None) } else { self.api(exchange, running).map(Some) }
+            if is_page { Ok(None) } else { self.api(exchange, load).map(Some) }
         });
         match outcome {
             Ok(None) => page(exchange),
@@ -126,7 +124,7 @@ impl Manage {
         }
     }
 
-    fn api(&self, exchange: &mut Exchange, running: Option<&Running>) -> Answer {
+    fn api(&self, exchange: &mut Exchange, load: Load) -> Answer {
         let path = exchange.head.path.clone();
         let method = exchange.head.method.clone();
         let rest = path.strip_prefix("/manage/api/").unwrap_or_default();
@@ -140,10 +138,7 @@ impl Manage {
             ("POST", ["accounts", provider, account, "reset"]) => {
                 accounts::reset(provider, account, gateway)
             }
-            ("GET", ["counters"]) => {
-                let own = self.in_flight.load(Ordering::SeqCst);
-                Ok((200, accounts::counters(gateway, running, own)))
-            }
+            ("GET", ["counters"]) => Ok((200, accounts::counters(gateway, load))),
             ("GET", ["keys"]) => accounts::keys(gateway),
             ("POST", ["keys"]) => accounts::add_key(&body(exchange)?, gateway),
             ("DELETE", ["keys", name]) => {
