@@ -15,10 +15,12 @@ use crate::provider::Dialect;
 pub fn of(target: &Target, dialect: Dialect, settings: &Settings) -> Vec<Place> {
     let mut projects = vec![None];
     if settings.switch_project
-        && let Some(face) = target.member.face(dialect)
-        && project_fact(face).is_some()
+        && let Some(fact) = target.member.face(dialect).and_then(project_fact)
     {
-        projects.extend(target.member.projects().into_iter().map(Some));
+        let account = target.member.account();
+        let own = account.as_ref().and_then(|account| account.fact(fact));
+        let further = target.member.projects().into_iter();
+        projects.extend(further.filter(|project| Some(project.as_str()) != own).map(Some));
     }
     let mut models = vec![target.model.clone()];
     if settings.switch_preview_model {

@@ -12,6 +12,7 @@ use crate::net::heartbeat;
 use crate::net::reply::Reply;
 use crate::net::serve::Caller;
 use crate::net::stream::Stream;
+use crate::protocol::chat::fault;
 use crate::protocol::gateway::envelope::{self, Envelope};
 use crate::protocol::gateway::onward;
 use crate::protocol::sse;
@@ -226,8 +227,10 @@ impl Relay {
         let bytes = &self.piece[..read];
         let mut outlet = lock(&self.outlet);
         // An error in place of a beginning: another account may do better.
-        if !outlet.caller.has_begun() && bytes.starts_with(b"event: error") {
-            return Step::Error(began_with(bytes));
+        if !outlet.caller.has_begun()
+            && let Some(error) = error_in(bytes)
+        {
+            return Step::Error(error);
         }
         hear(bytes);
         let is_sent = match &mut self.decoder {
@@ -249,13 +252,16 @@ impl Relay {
     }
 }
 
-/// An event that says what went wrong, before there was anything else.
-fn began_with(bytes: &[u8]) -> Error {
-    let text = String::from_utf8_lossy(bytes);
-    let data = text.lines().find_map(|line| line.strip_prefix("data:"));
-    let words = words_of(data.unwrap_or_default().trim());
+/// The error of a first event that is one: by its name, or by what is in it.
+fn error_in(bytes: &[u8]) -> Option<Error> {
+    let event = sse::Decoder::default().feed(bytes)?.into_iter().next()?;
+    let told = fault::told(&serde_json::from_str(&event.data).unwrap_or_default());
+    if event.name != "error" && told.is_none() {
+        return None;
+    }
+    let words = words_of(&event.data);
     let words = if words.is_empty() { words } else { format!(": {words}") };
-    Error::temporary(format!("the answer began with an error{words}"))
+    Some(Error::temporary(format!("the answer began with an error{words}")))
 }
 
 /// A whole answer without its envelope.

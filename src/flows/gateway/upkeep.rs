@@ -1,7 +1,8 @@
 //! What the gateway does between requests: it sees when files change, renews tokens before they run out,
 //! and asks which models there are.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
@@ -41,6 +42,8 @@ const LIST_PATIENCE: Duration = Duration::from_secs(3);
 pub struct Upkeep {
     fingerprint: u64,
     warn: fn(&str),
+    /// What the person has heard of the files as they are.
+    told: HashSet<String>,
     last_pass_ms: i64,
     /// Not before, in milliseconds since 1970.
     renewals: HashMap<AccountId, i64>,
@@ -54,6 +57,7 @@ impl Upkeep {
         Upkeep {
             fingerprint: store.fingerprint(),
             warn,
+            told: HashSet::new(),
             last_pass_ms: 0,
             renewals: HashMap::new(),
             lists: HashMap::new(),
@@ -104,14 +108,15 @@ impl Gateway {
     }
 
     fn read_again(&self) {
-        let warn = self.upkeep().warn;
         let old = self.roster();
+        let faults = RefCell::new(Vec::new());
+        let tell = |words: &str| faults.borrow_mut().push(words.to_owned());
         let config = self.store.config();
-        let read = config.and_then(|config| Ok((Settings::of(&config, warn)?, config)));
+        let read = config.and_then(|config| Ok((Settings::of(&config, tell)?, config)));
         let (store, settings) = match read {
             Ok((settings, config)) => (self.store.with_config(config), settings),
             Err(error) => {
-                warn(&format!("the settings stay as they were: {error}"));
+                tell(&format!("the settings stay as they were: {error}"));
                 (old.store.again(), old.settings.clone())
             }
         };
@@ -120,8 +125,16 @@ impl Gateway {
                 self.notice(&old, &roster);
                 *self.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
             }
-            Err(error) => warn(&format!("the accounts stay as they were: {error}")),
+            Err(error) => tell(&format!("the accounts stay as they were: {error}")),
         }
+        self.tell_once(faults.into_inner());
+    }
+
+    /// A fault is told when it is new, and not with every file that changes beside it.
+    fn tell_once(&self, faults: Vec<String>) {
+        let mut upkeep = self.upkeep();
+        faults.iter().filter(|fault| !upkeep.told.contains(*fault)).for_each(|f| (upkeep.warn)(f));
+        upkeep.told = faults.into_iter().collect();
     }
 
     /// A credential that was replaced is no longer the one that was turned away.
