@@ -133,10 +133,11 @@ impl Attempt<'_> {
                         Relayed::Broken => Outcome::Gone,
                         Relayed::NotBegun(_) if self.caller.is_gone() => Outcome::Gone,
                         Relayed::NotBegun(error) => {
-                            let error = error.unwrap_or_else(|| {
-                                Error::temporary("the answer began with an error")
-                            });
-                            Outcome::Failed(Verdict::Elsewhere, Failure::of(error))
+                            let none = || Error::temporary("the stream ended without an answer");
+                            let failure = Failure::of(error.unwrap_or_else(none));
+                            // Some repeat what they were sent.
+                            let why = api::scrubbed(account, &failure.why);
+                            Outcome::Failed(Verdict::Elsewhere, Failure { why, ..failure })
                         }
                     };
                 }
@@ -215,6 +216,10 @@ impl Attempt<'_> {
     fn judge(&self, stream: Stream, account: &Account) -> Outcome {
         let headers = passed_back(&stream.head, account);
         let reply = match stream.whole() {
+            Ok(reply) if reply.too_long => {
+                let error = Error::temporary("an error answer of more than 1 MiB");
+                return Outcome::Failed(Verdict::Elsewhere, Failure::of(error));
+            }
             Ok(reply) => reply,
             Err(error) => return Outcome::Failed(Verdict::Elsewhere, Failure::of(error)),
         };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::account::Account;
 use crate::error::{Error, Result};
 use crate::flows::api;
+use crate::flows::gateway::forward::words_of;
 use crate::net::heartbeat;
 use crate::net::reply::Reply;
 use crate::net::serve::Caller;
@@ -226,7 +227,7 @@ impl Relay {
         let mut outlet = lock(&self.outlet);
         // An error in place of a beginning: another account may do better.
         if !outlet.caller.has_begun() && bytes.starts_with(b"event: error") {
-            return Step::Error(Error::temporary("the answer began with an error"));
+            return Step::Error(began_with(bytes));
         }
         hear(bytes);
         let is_sent = match &mut self.decoder {
@@ -246,6 +247,15 @@ impl Relay {
         }
         Step::Sent
     }
+}
+
+/// An event that says what went wrong, before there was anything else.
+fn began_with(bytes: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(bytes);
+    let data = text.lines().find_map(|line| line.strip_prefix("data:"));
+    let words = words_of(data.unwrap_or_default().trim());
+    let words = if words.is_empty() { words } else { format!(": {words}") };
+    Error::temporary(format!("the answer began with an error{words}"))
 }
 
 /// A whole answer without its envelope.

@@ -289,3 +289,28 @@ fn the_request_is_keyfobs_own() {
     assert_eq!(param("b b").as_deref(), Some("&=é"));
     assert_eq!(param("empty").as_deref(), Some(""));
 }
+
+#[test]
+fn a_stream_that_begins_with_an_error_is_told_in_its_words() {
+    let upstream = Upstream::start(|_, out| {
+        out.events()?;
+        let error = json!({"type": "error", "error": {"type": "overloaded_error",
+            "message": format!("Overloaded, {SECRET}")}});
+        out.piece(format!("event: error\ndata: {error}\n\n"))?;
+        out.end()
+    });
+    let gateway = Gateway::before(&upstream);
+    let words = gateway.ask(&gateway.prompt()).is(502).words("/v1/chat/completions");
+    assert!(words.contains("Overloaded, "), "{words}");
+    assert!(!words.contains(SECRET), "{words}");
+}
+
+#[test]
+fn an_error_that_is_too_long_is_not_passed_in_part() {
+    let upstream = Upstream::start(|_, out| {
+        out.whole(400, "Content-Type: application/json\r\n", &vec![b'x'; 1_500_000])
+    });
+    let gateway = Gateway::before(&upstream);
+    let words = gateway.ask(&gateway.prompt()).is(502).words("/v1/chat/completions");
+    assert!(words.contains("more than 1 MiB"), "{words}");
+}
