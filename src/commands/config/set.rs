@@ -96,6 +96,9 @@ fn serve_key(path: &[String], args: &Set, config: &Config) -> Result<Config> {
         return Err(Error::usage(what).or_try(next));
     }
     let text = if is_key { prompt::piped("management key")? } else { args.value.clone() };
+    if is_key && !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return Err(Error::usage("a management key goes into a header: visible ASCII characters"));
+    }
     let json = serde_json::from_str(&text).ok().filter(|json: &Value| !json.is_null() && !is_key);
     let mut changed = config.clone();
     changed.set_path(path, json.unwrap_or_else(|| Value::from(text)));

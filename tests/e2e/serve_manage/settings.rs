@@ -50,6 +50,11 @@ fn a_key_on_the_command_line_is_refused_and_not_repeated() {
         let set = sandbox.cmd(&["config", "set", "serve.management_key", "-"]).stdin(empty).run();
         set.code(2).stderr_has("stdin holds no management key");
     }
+    // No header could bring these.
+    for key in ["schlüssel-0123456789", "two\nlines-0123456789", "a\u{7f}b"] {
+        let set = sandbox.cmd(&["config", "set", "serve.management_key", "-"]).stdin(key).run();
+        set.code(2).stderr_has("visible ASCII").stderr_lacks(key);
+    }
     assert!(!sandbox.home().join("config.json").exists());
 }
 
