@@ -9,12 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use crate::account::AccountRef;
-use crate::commands::App;
 use crate::commands::exec::cannot_start;
 use crate::commands::serve::{listen, timeout_s};
+use crate::commands::{App, chosen_by_variable};
 use crate::error::{Error, Result};
 use crate::flows::environment;
-use crate::flows::fresh;
+use crate::flows::fresh::{self, Need};
 use crate::flows::gateway::{Gateway, keys};
 use crate::provider::{Dialect, Provider};
 use crate::secret::Secret;
@@ -78,12 +78,13 @@ fn start(
     timeout: Option<u64>,
     app: &App,
 ) -> Result<ExitStatus> {
-    let rows = rows(accounts, app)?;
-    let names = accounts.iter().zip(&rows).map(|(typed, row)| match &typed.account {
-        Some(account) => format!("{}/{account}", row.id),
-        None => row.id.clone(),
-    });
-    let (kept, key) = keys::make("exec", names.collect())?;
+    let (mut rows, mut names) = (Vec::new(), Vec::new());
+    for typed in accounts {
+        let (row, name) = ready(typed, app)?;
+        rows.push(row.clone());
+        names.push(name);
+    }
+    let (kept, key) = keys::make("exec", names)?;
     let gateway =
         Gateway::private(app.store.again(), timeout_s(timeout), term::warn, kept.clone())?;
     let gateway = Arc::new(gateway);
@@ -107,14 +108,28 @@ fn wait(child: &mut Child, program: &OsStr) -> Result<ExitStatus> {
     })
 }
 
-/// The rows of the accounts, each of which somebody is signed in to.
-fn rows(accounts: &[AccountRef], app: &App) -> Result<Vec<Provider>> {
-    let row = |typed: &AccountRef| {
-        let id = app.signed_in_account(typed)?;
-        app.store.read_account(&id)?.ok_or_else(|| fresh::nobody(&id))?;
-        app.providers.get(&id.provider).cloned()
-    };
-    accounts.iter().map(row).collect()
+/// Whose accounts are meant, as a key is bound to them: one of them at least can be used now, or the
+/// command would only hear of the sign-in that is missing.
+fn ready<'a>(typed: &AccountRef, app: &'a App) -> Result<(&'a Provider, String)> {
+    let default = app.signed_in_account(typed)?;
+    let row = app.providers.get(&default.provider)?;
+    let is_one = typed.account.is_some() || chosen_by_variable(&row.id).is_some();
+    let mut ids = vec![default.clone()];
+    if !is_one {
+        let others = app.store.accounts(&row.id)?;
+        ids.extend(others.into_iter().filter(|id| *id != default));
+    }
+    let mut first_error = None;
+    for id in &ids {
+        match fresh::credential(id, Need::Usual, &app.tools()) {
+            Ok(_) => {
+                let name = if is_one { default.to_string() } else { row.id.clone() };
+                return Ok((row, name));
+            }
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| fresh::nobody(&default)))
 }
 
 /// What the accounts of this key speak.

@@ -16,10 +16,15 @@ use crate::time::Timestamp;
 pub fn list(gateway: &Arc<Gateway>) -> Answer {
     let now_ms = Timestamp::now_ms();
     let roster = gateway.roster();
-    let mut accounts = Vec::new();
+    let (mut accounts, mut default) = (Vec::new(), None::<AccountId>);
     for member in &roster.members {
-        let all = gateway.store.accounts(&member.id.provider)?;
-        let is_default = !all.is_empty() && gateway.store.default_of(&all)? == member.id;
+        // They are sorted by provider.
+        if default.as_ref().is_none_or(|known| known.provider != member.id.provider) {
+            let all = gateway.store.accounts(&member.id.provider)?;
+            let found = (!all.is_empty()).then(|| gateway.store.default_of(&all));
+            default = found.transpose()?;
+        }
+        let is_default = default.as_ref() == Some(&member.id);
         accounts.push(account(member, is_default, gateway, now_ms));
     }
     Ok((200, json!({"version": 1, "now": Timestamp::now(), "accounts": accounts})))

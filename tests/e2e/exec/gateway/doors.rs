@@ -148,3 +148,30 @@ fn who_has_nothing_that_a_gateway_could_serve_is_told_and_nothing_is_run() {
     sandbox.cmd(&["exec", "--gateway", "openai-chat"]).run().code(2);
     assert!(!mark.exists());
 }
+
+#[test]
+fn accounts_that_all_need_a_sign_in_are_told_before_the_command_runs() {
+    let idp = Idp::start(Dialect::oidc());
+    let sandbox = Sandbox::new();
+    let api = json!({"base": idp.url("/v1"), "dialect": "openai_chat"});
+    let row = json!({"ways": ["browser"], "client_id": "demo-client", "api": api,
+        "authorize_url": idp.url("/authorize"), "token_url": idp.url("/token")});
+    sandbox.write_config(&json!({"providers": {"demo": row}}));
+    let mut refused = oauth_account("demo", "a@example.com", &idp.grant(), -60);
+    refused["refresh_token"] = json!("taken-back-0123456789");
+    sandbox.write_account("demo", "a@example.com", &refused);
+    let mark = sandbox.work().join("mark");
+    let touch = ["--", "touch", mark.to_str().expect("a path")];
+    let run = |word: &str| sandbox.cmd(&[&["exec", "--gateway", word], &touch[..]].concat()).run();
+    run("demo").code(4).stderr_has("keyfob login demo");
+    assert!(!mark.exists(), "it ran");
+    // Another account of the provider is enough; but not where the first is meant alone.
+    let good = oauth_account("demo", "b@example.com", &idp.grant(), 3600);
+    sandbox.write_account("demo", "b@example.com", &good);
+    run("demo/a@example.com").code(4);
+    let pinned = sandbox.cmd(&[&["exec", "--gateway", "demo"], &touch[..]].concat());
+    pinned.env("KEYFOB_ACCOUNT_DEMO", "a@example.com").run().code(4);
+    assert!(!mark.exists(), "it ran");
+    run("demo").ok();
+    assert!(mark.exists(), "it did not run");
+}
