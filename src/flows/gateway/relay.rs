@@ -197,7 +197,7 @@ impl Relay {
 
     /// Everything that is still to come. One that breaks leaves an answer without its end, and the
     /// caller sees that something is missing.
-    pub fn rest(mut self) {
+    pub fn rest(mut self: Box<Self>) {
         let outlet = Arc::clone(&self.outlet);
         let step = beating(&outlet, || {
             loop {

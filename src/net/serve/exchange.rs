@@ -237,7 +237,8 @@ impl Caller {
         if side.state == State::Broken || side.socket.set_read_timeout(Some(GLANCE)).is_err() {
             return true;
         }
-        let mut piece = [0; 1024];
+        // Small: each waiting stream looks, and what a stack once held stays in memory.
+        let mut piece = [0; 128];
         // The end stands behind whatever was said before it.
         while side.ahead.len() < AHEAD_LIMIT_BYTES {
             match (&*side.socket).read(&mut piece) {

@@ -176,6 +176,7 @@ impl Shared {
     ) {
         let (shared, answer, peer) = (Arc::clone(self), Arc::clone(answer), exchange.peer);
         exchange.head.forget();
+        let exchange = Box::new(exchange);
         let work = move || {
             rest();
             drop(in_flight);
