@@ -70,6 +70,14 @@ impl PendingLogin {
         OauthClient { id, secret: self.client_secret.clone() }
     }
 
+    /// How it is finished, in the words of CLI.md section 10.
+    pub fn kind(&self) -> &'static str {
+        match self.begun {
+            Begun::Browser { .. } | Begun::Cookie { .. } => "browser",
+            Begun::Device { .. } => "device",
+        }
+    }
+
     /// What a person types on the page of a device login.
     pub fn user_code(&self) -> Option<&str> {
         match &self.begun {

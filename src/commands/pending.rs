@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::commands::{App, Object};
 use crate::error::{Error, Result};
-use crate::pending::{Begun, PendingLogin};
+use crate::pending::PendingLogin;
 use crate::term;
 use crate::time::Timestamp;
 
@@ -69,10 +69,7 @@ fn row(login: &PendingLogin) -> Value {
         "login_id": login.login_id,
         "provider": login.account.provider,
         "account": login.account.account,
-        "kind": match login.begun {
-            Begun::Browser { .. } | Begun::Cookie { .. } => "browser",
-            Begun::Device { .. } => "device",
-        },
+        "kind": login.kind(),
         "auth_url": login.auth_url,
         "user_code": login.user_code(),
         "created_at": login.started_at,

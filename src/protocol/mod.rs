@@ -24,6 +24,7 @@ pub mod mcp_relay;
 pub mod models;
 pub mod modern;
 pub mod oauth_error;
+pub mod passed_back;
 pub mod pkce;
 pub mod registration;
 pub mod request;

@@ -14,7 +14,7 @@ use crate::net::serve::Caller;
 use crate::net::stream::Stream;
 use crate::protocol::chat::fault;
 use crate::protocol::gateway::envelope::{self, Envelope};
-use crate::protocol::gateway::onward;
+use crate::protocol::passed_back::is_passed_back;
 use crate::protocol::sse;
 
 /// What is read at once: little while little comes, as thousands of streams wait at a time.
@@ -103,14 +103,12 @@ fn lock(outlet: &Shared) -> MutexGuard<'_, Outlet> {
     outlet.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The headers of an answer that are for the caller: those of the connection stay on it (RFC 9110, section
-/// 7.6.1), and none repeats the account's secret.
+/// The headers of an answer that are for the caller; none repeats the account's secret.
 pub fn passed_back(head: &Reply, account: &Account) -> Vec<(String, String)> {
-    let connection = head.header_values("connection").join(",").to_ascii_lowercase();
-    let is_named = |name: &str| connection.split(',').any(|named| named.trim() == name);
+    let connection = head.header_values("connection").join(",");
     let passed = head.headers().filter(|(name, value)| {
         let is_clean = || api::scrubbed(account, value) == *value;
-        onward::is_passed_back(name) && !is_named(name) && is_clean()
+        is_passed_back(name, &connection) && is_clean()
     });
     passed.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

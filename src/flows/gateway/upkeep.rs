@@ -45,11 +45,47 @@ pub struct Upkeep {
     /// What the person has heard of the files as they are.
     told: HashSet<String>,
     last_pass_ms: i64,
+    renewals: Turns,
+    lists: Turns,
+}
+
+/// What is done for one account after another, so many at once.
+#[derive(Default)]
+struct Turns {
     /// Not before, in milliseconds since 1970.
-    renewals: HashMap<AccountId, i64>,
-    lists: HashMap<AccountId, i64>,
+    not_before: HashMap<AccountId, i64>,
     under_way: usize,
-    lists_under_way: usize,
+}
+
+impl Turns {
+    /// Whether it is this account's turn; then not again before `next_ms`.
+    fn begin(&mut self, id: &AccountId, now_ms: i64, next_ms: i64, most: usize) -> bool {
+        let not_before = self.not_before.get(id).copied().unwrap_or(0);
+        if now_ms < not_before || self.under_way >= most {
+            return false;
+        }
+        self.not_before.insert(id.clone(), next_ms);
+        self.under_way += 1;
+        true
+    }
+}
+
+/// A turn that was begun, until this is dropped: also by a thread that could not be had, or panicked.
+struct UnderWay {
+    gateway: Arc<Gateway>,
+    of: fn(&mut Upkeep) -> &mut Turns,
+}
+
+impl UnderWay {
+    fn not_before(&self, id: &AccountId, time_ms: i64) {
+        (self.of)(&mut self.gateway.upkeep()).not_before.insert(id.clone(), time_ms);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        (self.of)(&mut self.gateway.upkeep()).under_way -= 1;
+    }
 }
 
 impl Upkeep {
@@ -59,10 +95,8 @@ impl Upkeep {
             warn,
             told: HashSet::new(),
             last_pass_ms: 0,
-            renewals: HashMap::new(),
-            lists: HashMap::new(),
-            under_way: 0,
-            lists_under_way: 0,
+            renewals: Turns::default(),
+            lists: Turns::default(),
         }
     }
 }
@@ -144,10 +178,10 @@ impl Gateway {
             let secret = |member: &Member| member.account().map(|one| one.secret().clone());
             if before.is_none_or(|before| secret(before) != secret(member)) {
                 self.ledger.was_replaced(&member.id, Timestamp::now_ms(), &self.store);
-                self.upkeep().renewals.remove(&member.id);
+                self.upkeep().renewals.not_before.remove(&member.id);
             }
             if before.is_none() {
-                self.upkeep().lists.remove(&member.id);
+                self.upkeep().lists.not_before.remove(&member.id);
             }
         }
     }
@@ -157,30 +191,17 @@ impl Gateway {
         for member in roster.members.iter().filter(|member| member.is_usable()) {
             let due = member.account().as_ref().and_then(|account| lead_if_due(account, member));
             let Some(lead_s) = due else { continue };
-            {
-                let mut upkeep = self.upkeep();
-                let not_before = upkeep.renewals.get(&member.id).copied().unwrap_or(0);
-                if now_ms < not_before || upkeep.under_way >= MOST_AT_ONCE {
-                    continue;
-                }
-                upkeep.renewals.insert(member.id.clone(), now_ms + PENDING_MS);
-                upkeep.under_way += 1;
+            let next_ms = now_ms + PENDING_MS;
+            if !self.upkeep().renewals.begin(&member.id, now_ms, next_ms, MOST_AT_ONCE) {
+                continue;
             }
-            let (gateway, roster, member) =
-                (Arc::clone(self), Arc::clone(&roster), Arc::clone(member));
-            self.in_background(move || {
-                let not_before = gateway.renew(&roster, &member, lead_s);
-                let mut upkeep = gateway.upkeep();
-                upkeep.under_way -= 1;
-                upkeep.renewals.insert(member.id.clone(), not_before);
+            let under_way =
+                UnderWay { gateway: Arc::clone(self), of: |upkeep| &mut upkeep.renewals };
+            let (roster, member) = (Arc::clone(&roster), Arc::clone(member));
+            in_background(move || {
+                let not_before = under_way.gateway.renew(&roster, &member, lead_s);
+                under_way.not_before(&member.id, not_before);
             });
-        }
-    }
-
-    fn in_background(&self, work: impl FnOnce() + Send + 'static) {
-        if let Err(error) = thread::Builder::new().spawn(work) {
-            // The request that needs the token renews it.
-            log::debug(&format!("no thread for the background: {error}"));
         }
     }
 
@@ -208,25 +229,16 @@ impl Gateway {
     fn ask_for_lists(self: &Arc<Self>, now_ms: i64) {
         let roster = self.roster();
         for member in roster.members.iter().filter(|member| can_list(member)) {
-            {
-                let mut upkeep = self.upkeep();
-                let not_before = upkeep.lists.get(&member.id).copied().unwrap_or(0);
-                if now_ms < not_before || upkeep.lists_under_way >= MOST_AT_ONCE / 2 {
-                    continue;
-                }
-                upkeep.lists.insert(member.id.clone(), now_ms + LIST_MS);
-                upkeep.lists_under_way += 1;
+            let next_ms = now_ms + LIST_MS;
+            if !self.upkeep().lists.begin(&member.id, now_ms, next_ms, MOST_AT_ONCE / 2) {
+                continue;
             }
-            let (gateway, roster, member) =
-                (Arc::clone(self), Arc::clone(&roster), Arc::clone(member));
-            self.in_background(move || {
-                let outcome = gateway.list(&roster, &member);
-                let mut upkeep = gateway.upkeep();
-                upkeep.lists_under_way -= 1;
-                if let Err(error) = outcome {
+            let under_way = UnderWay { gateway: Arc::clone(self), of: |upkeep| &mut upkeep.lists };
+            let (roster, member) = (Arc::clone(&roster), Arc::clone(member));
+            in_background(move || {
+                if let Err(error) = under_way.gateway.list(&roster, &member) {
                     log::debug(&format!("{}: no list of models: {error}", member.id));
-                    let later = Timestamp::now_ms() + LIST_FAILED_MS;
-                    upkeep.lists.insert(member.id.clone(), later);
+                    under_way.not_before(&member.id, Timestamp::now_ms() + LIST_FAILED_MS);
                 }
             });
         }
@@ -253,7 +265,8 @@ impl Gateway {
         let roster = self.roster();
         let upkeep = self.upkeep();
         let mut listing = roster.members.iter().filter(|member| can_list(member));
-        upkeep.lists_under_way > 0 || listing.any(|member| !upkeep.lists.contains_key(&member.id))
+        let is_first = |member: &Member| !upkeep.lists.not_before.contains_key(&member.id);
+        upkeep.lists.under_way > 0 || listing.any(|member| is_first(member))
     }
 
     /// Every model that this key can ask for.
@@ -263,6 +276,13 @@ impl Gateway {
             thread::sleep(Duration::from_millis(20));
         }
         self.roster().listing(key, dialect)
+    }
+}
+
+fn in_background(work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().spawn(work) {
+        // The request that needs the token renews it.
+        log::debug(&format!("no thread for the background: {error}"));
     }
 }
 

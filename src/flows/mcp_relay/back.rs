@@ -11,35 +11,12 @@ use crate::protocol::json_text;
 use crate::protocol::mcp_relay::names::{self, Kind, Place};
 use crate::protocol::mcp_relay::route::Way;
 use crate::protocol::mcp_relay::{BLOCKED, endpoint_of, headers, web_origin};
+use crate::protocol::passed_back::is_passed_back;
 use crate::time::Timestamp;
 
 const JSON_LIMIT_BYTES: u64 = 1024 * 1024;
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// Of one connection (RFC 9110, 7.6.1), of the server's own site, or written anew here.
-const LEFT_OUT: [&str; 21] = [
-    "alt-svc",
-    "clear-site-data",
-    "connection",
-    "content-length",
-    "content-security-policy",
-    "keep-alive",
-    "location",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-connection",
-    "refresh",
-    "service-worker-allowed",
-    "set-cookie",
-    "set-cookie2",
-    "strict-transport-security",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "www-authenticate",
-    "x-content-type-options",
-];
 /// Of a body that was changed.
 const OF_THE_BODY: [&str; 5] = ["content-digest", "content-md5", "digest", "etag", "last-modified"];
 
@@ -151,12 +128,9 @@ impl Relay {
             }
         };
         let connection = sent.iter().filter(|(name, _)| name == "connection");
-        let of_connection: Vec<_> = connection
-            .flat_map(|(_, value)| value.split(','))
-            .map(|name| name.trim().to_ascii_lowercase())
-            .collect();
+        let connection = connection.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(",");
+        // What is opened in a browser is not of this gateway, whose pages hold more.
         let mut out = vec![
-            // What is opened in a browser is not of this gateway, whose pages hold more.
             ("content-security-policy".to_owned(), "sandbox; default-src 'none'".to_owned()),
             ("x-content-type-options".to_owned(), "nosniff".to_owned()),
         ];
@@ -167,9 +141,9 @@ impl Relay {
                     let Some(place) = headers::location(&errand.route.url, value) else { continue };
                     ours(&place).unwrap_or(place)
                 }
-                name if LEFT_OUT.contains(&name) || name.starts_with("access-control-") => continue,
+                "x-content-type-options" => continue,
+                name if !is_passed_back(name, &connection) => continue,
                 name if is_changed && OF_THE_BODY.contains(&name) => continue,
-                name if of_connection.iter().any(|of| of == name) => continue,
                 _ => value.to_owned(),
             };
             out.push((name.clone(), value));

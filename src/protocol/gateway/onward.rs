@@ -244,30 +244,6 @@ pub fn without_key(query: &str) -> Vec<(String, String)> {
     pairs
 }
 
-/// Headers of an answer that are of use to the caller: not those of this connection, and none that
-/// would act in the name of the provider on whatever shares our address.
-pub fn is_passed_back(name: &str) -> bool {
-    const KEPT_BACK: [&str; 16] = [
-        "alt-svc",
-        "clear-site-data",
-        "connection",
-        "content-length",
-        "content-security-policy",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "set-cookie",
-        "set-cookie2",
-        "strict-transport-security",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "www-authenticate",
-    ];
-    !KEPT_BACK.contains(&name) && !name.starts_with("access-control-")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,18 +354,5 @@ mod tests {
         let sent =
             onward(&Route::Responses, Dialect::OpenaiResponses, &row(api), r#"{"model":"m/1"}"#);
         assert_eq!(sent.body().expose(), r#"{"stream":true,"store":false,"model":"m/1"}"#);
-    }
-
-    #[test]
-    fn what_belongs_to_a_connection_stays_on_it() {
-        for name in ["set-cookie", "transfer-encoding", "access-control-allow-origin", "connection"]
-        {
-            assert!(!is_passed_back(name), "{name}");
-        }
-        for name in
-            ["content-type", "retry-after", "x-request-id", "anthropic-ratelimit-tokens-reset"]
-        {
-            assert!(is_passed_back(name), "{name}");
-        }
     }
 }

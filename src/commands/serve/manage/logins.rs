@@ -55,10 +55,7 @@ fn shown(login: &PendingLogin) -> Value {
         "login_id": login.login_id,
         "provider": login.account.provider,
         "account": login.account.account,
-        "kind": match login.begun {
-            Begun::Browser { .. } | Begun::Cookie { .. } => "browser",
-            Begun::Device { .. } => "device",
-        },
+        "kind": login.kind(),
         "auth_url": login.auth_url,
         "user_code": login.user_code(),
         "redirect_uri": login.redirect_uri(),
